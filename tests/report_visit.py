@@ -102,8 +102,8 @@ class Visit:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    def open(self, path):
-        """Load a file as into a fresh page: nothing that was done in this one before has an effect."""
+    def open(self, path, *, swipe=False):
+        """Load a file as into a fresh page: nothing that was done in this one before has an effect. swipe: leave one panel if it opens so."""
         self.page.mouse.move(0, 0)
         self.page.emulate_media(media="null", color_scheme="light")
         self.context.clear_permissions()
@@ -113,6 +113,8 @@ class Visit:
         self.complaints.clear()
         self.page.goto(path.as_uri())
         self.page.wait_for_selector("body[data-ready]")
+        if not swipe and self.page.locator("#swipe[aria-pressed=true]").count():
+            self.page.keyboard.press("s")
         return self
 
     @staticmethod

@@ -18,7 +18,7 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.inspection import CloudClassification, bands_in_colour, cloud_finding, shadows_in_image
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Layer, LayerView
+from deepnets4eo.rasters import Layer, LayerView, read_averaged
 from deepnets4eo.registration import UNMOVED, on_post_grid
 
 ROLES = {DateLayers.pre: "pre", DateLayers.post: "post"}  # of the dates, in findings
@@ -46,6 +46,9 @@ class DoubtfulGround(LayerView):
                 values, inside = mask.read(window)
                 band |= ((values[0] > 0) & inside).astype(np.uint8)
         return doubtful[[band - 1 for band in bands]], np.ones((window.height, window.width), bool)
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        return read_averaged(self, shape, bands)
 
 
 def doubtful_ground(

@@ -141,7 +141,14 @@ class ChangeJob(MapJob[ChangePair, ChangeMap]):
     def identity(self, opened: ChangePair) -> tuple[Any, ...]:
         """Return images, the options that decide the labels, and the registration."""
         shaping = replace(
-            self.options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None
+            self.options,
+            workers=0,
+            memory_bytes=0,
+            min_area_m2=0.0,
+            refine=None,
+            cover_pre=None,
+            cover_post=None,
+            language="en",
         )
         masks = [Path(path) for path in (self.options.cloud_mask_pre, self.options.cloud_mask_post) if path is not None]
         model = None if self.options.model is None else RunFolder(self.options.model).card
@@ -159,4 +166,4 @@ class ChangeJob(MapJob[ChangePair, ChangeMap]):
 
     def page(self, opened: ChangePair, drawn: Drawn, summary: dict[str, Any]) -> RegionPage:
         """Return the content of the page."""
-        return change_page(opened.scene, drawn.polygons, summary)
+        return change_page(opened, drawn, summary, self.options.language)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from deepnets4eo.options import OnDevice, SeedKey, key, option, option_group
+from deepnets4eo.outputs import InLanguage
 from deepnets4eo.registration import AssumeRegistered, MaxRotation, MaxShift, Motion, PixelSize, SearchLimits
 
 DECISION, INPUTS = "Decision", "Inputs"  # groups of the help
@@ -70,6 +71,7 @@ class ChangeOptions:
         Normalisation,
         key("Brightness of the images for a --model: training adjusts it to the brightness of the training images."),
     ] = "none"
+    language: InLanguage = "en"
     gsd_m: PixelSize = None
     motion: Motion = "auto"
     max_shift_m: MaxShift = SearchLimits.shift_m

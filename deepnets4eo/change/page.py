@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.addresses import file_name_of
+from deepnets4eo.change.areas import CHANGE as CHANGED
 from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.ground_area import SQUARE_METRES
-from deepnets4eo.maps import RegionPage, pairs_of, region_kind
-from deepnets4eo.outputs import Quantity
-from deepnets4eo.rasters import Scene
+from deepnets4eo.maps import Drawn, Overlay, RegionPage, page_language, pairs_of, region_kind
+from deepnets4eo.outputs import Headline, Language, Phrase, Quantity, bar_of
+from deepnets4eo.rasters import LabelMask, Layer
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+    from deepnets4eo.change.pair import ChangePair
 
 COLOURS = (
     (230, 60, 40),
@@ -27,6 +30,10 @@ COLOURS = (
     (235, 220, 70),
 )
 OTHER = (150, 150, 150)
+DOUBTS = (
+    ("Like clouds at one date", (235, 245, 255)),
+    ("Dark at one date only", (150, 90, 230)),
+)  # by band of the doubtful ground
 SUBJECT = "Change map"  # of titles
 CHANGE = region_kind(
     SUBJECT, "change", "This place and what changed there are made up.",
@@ -40,23 +47,37 @@ CAVEATS = (
 )
 
 
-def change_page(scene: Scene, polygons: gpd.GeoDataFrame, summary: dict[str, Any]) -> RegionPage:
+def change_page(opened: ChangePair, drawn: Drawn, summary: dict[str, Any], language: Language = "en") -> RegionPage:
     """Return the content of the page of a change map."""
-    classes, numbers = _classes(polygons)
-    images = {role: scene.layers[name] for role, name in (("pre", DateLayers.pre), ("post", DateLayers.post))}
+    classes, numbers = _classes(drawn.polygons)
+    images = {role: opened.scene.layers[name] for role, name in (("pre", DateLayers.pre), ("post", DateLayers.post))}
     sources = {role: summary[role] for role in images}
     return RegionPage(
         CHANGE,
         "Change",
         "Score",
-        _headline(summary["area"]),
+        _headline(summary["area"], language),
         _facts(summary),
         CAVEATS,
         classes,
         numbers,
         images,
         sources,
+        _overlays(opened, drawn, summary["area"]),
+        page_language(language),
     )
+
+
+def _overlays(opened: ChangePair, drawn: Drawn, area: dict[str, Any]) -> list[Overlay]:
+    """Return ground that is not compared, and what clouds and shadows make doubtful, which the page opens with if its first lines state it."""
+    labels = Layer(LabelMask(drawn.labels, CHANGED))
+    overlays = [Overlay("", labels, unknown="Not compared", is_unknown_visible=True)]
+    if opened.doubt is not None:
+        in_doubt = Quantity.find(area, "changed_in_doubt")
+        is_visible = in_doubt is not None and in_doubt.value > 0
+        for band, (title, colour) in zip(opened.doubt.bands, DOUBTS, strict=True):
+            overlays.append(Overlay(title, opened.doubt.subset([band]), colour=colour, is_visible=is_visible))
+    return overlays
 
 
 def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -92,12 +113,16 @@ def headline(summary: dict[str, Any]) -> str:
     return f"{changed.text()} changed{_doubt(area)}{limit}"
 
 
-def _headline(area: dict[str, Any]) -> tuple[str, str]:
-    seen = Quantity.read(area, "seen")
+def _headline(area: dict[str, Any], language: Language) -> Headline:
+    seen, changed = Quantity.read(area, "seen"), Quantity.read(area, "changed")
     if not seen.value:
-        return "", "Nothing could be compared."
-    rest = f" changed, {100 * area['changed_share']:.1f} % of {seen.text()} that both images show{_doubt(area)}"
-    return Quantity.read(area, "changed").text(), rest
+        return Headline(Phrase("number_unknown").text(language), Phrase("nothing_compared").text(language))
+    values = {"share": area["changed_share"], "seen": Phrase.verbatim(seen.value_text(language))}
+    doubt = Quantity.find(area, "changed_in_doubt")
+    in_doubt = None if doubt is None or not doubt.value else Phrase.verbatim(doubt.value_text(language))
+    limit = Phrase("change_limit", {"doubt": in_doubt}).text(language)
+    bar = bar_of(changed, seen, language)
+    return Headline(changed.value_text(language), Phrase("change_is", values).text(language), limit, bar)
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:

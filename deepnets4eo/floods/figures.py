@@ -15,7 +15,7 @@ from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
 from deepnets4eo.ground_area import GroundArea
 from deepnets4eo.maps import label_area
-from deepnets4eo.outputs import Finding, Quantity
+from deepnets4eo.outputs import Finding, Headline, Language, Phrase, Quantity, bar_of
 from deepnets4eo.rasters import Layer
 
 if TYPE_CHECKING:
@@ -148,3 +148,39 @@ def headline_parts(summary: dict[str, Any]) -> tuple[str, str]:
         stand += f"{buildings['count']:,} buildings are known to" if not_known else f"{buildings['known']:,} buildings"
         rest += f"; {stand} stand in it" + (f", for {not_known:,} it is unknown" if not_known else "")
     return text, rest
+
+
+def page_headline(summary: dict[str, Any], language: Language = "en") -> Headline:
+    """Return the first lines of the page: the flooded area with its interval, and what is not known."""
+    area, buildings = summary["area"], summary.get("buildings")
+    seen, unknown = Quantity.read(area, "seen"), unknown_area(area)
+    looked_at = replace(seen, value=seen.value + (0.0 if unknown is None else unknown.value))
+    if not looked_at.value:
+        return Headline(Phrase("number_unknown").text(language), Phrase("nothing_compared").text(language))
+    name, _ = _shown_water(summary)
+    water, key = Quantity.read(area, name), "flood" if name == "flood" else "water"
+    number, share = water.value_text(language), area.get(f"{name}_share")
+    if unknown is not None and not (water.value and unknown.value < seen.value):
+        number, key = water.interval_text(language) or number, f"{key}_may_be"
+    elif share is not None and water.value:
+        key = f"{key}_is"
+    else:
+        key = f"{key}_of"
+    sentences = [Phrase(key, {"share": share, "seen": Phrase.verbatim(looked_at.value_text(language))})]
+    if buildings is not None:
+        sentences.append(Phrase("buildings_in_flood", {"number": buildings["inundated"], "known": buildings["known"]}))
+    bar = bar_of(water, looked_at, language)
+    return Headline(number, " ".join(sentence.text(language) for sentence in sentences), _limit(summary, language), bar)
+
+
+def _limit(summary: dict[str, Any], language: Language) -> str:
+    """Return what the flooded area does not cover."""
+    area, buildings = summary["area"], summary.get("buildings")
+    parts = [
+        Phrase(f"area_{name}", {"area": Phrase.verbatim(quantity.value_text(language))})
+        for name in ("unknown", "not_seen")
+        if (quantity := Quantity.find(area, name)) is not None and quantity.value
+    ]
+    if buildings is not None and (left := buildings["count"] - buildings["known"]):
+        parts.append(Phrase("buildings_not_known", {"number": left}))
+    return Phrase("area_leaves_out", {"left_out": [*parts, Phrase("water_not_recognised")]}).text(language)

@@ -160,4 +160,4 @@ class FloodJob(MapJob[FloodScene, FloodMap]):
 
     def page(self, opened: FloodScene, drawn: Drawn, summary: dict[str, Any]) -> RegionPage:
         """Return the content of the page."""
-        return flood_page(opened, drawn, summary)
+        return flood_page(opened, drawn, summary, self.options.language)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from deepnets4eo.jobs import Part
 from deepnets4eo.options import ByRuntime, InPrecision, OnDevice, SeedKey, key, option, option_group
+from deepnets4eo.outputs import InLanguage
 from deepnets4eo.registration import PixelSize
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class FloodOptions:
         float | None,
         key("Look direction of the radar, degrees clockwise from north: for layover and shadow.", ge=0, lt=360),
     ] = None
+    language: InLanguage = "en"
     gsd_m: PixelSize = None
     assume_registered: Annotated[bool, key("Assume that optical images match, and measure no offset.")] = False
     memory_bytes: int = 4 * 10**9
@@ -126,4 +128,5 @@ class FloodOptions:
             footprints=None,
             cover=None,
             seed=0,
+            language="en",
         )

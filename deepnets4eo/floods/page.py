@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from deepnets4eo.addresses import file_name_of
-from deepnets4eo.floods.figures import headline_parts, unknown_area
+from deepnets4eo.floods.figures import headline_parts, page_headline, unknown_area
 from deepnets4eo.floods.layer_names import FIRST, PERMANENT, POST, PRE
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
-from deepnets4eo.maps import Drawn, RegionPage, one_class, region_kind
-from deepnets4eo.outputs import Quantity
+from deepnets4eo.maps import Drawn, Overlay, RegionPage, one_class, page_language, region_kind
+from deepnets4eo.outputs import Language, Quantity
 from deepnets4eo.rasters import LabelMask, Layer
 
 SUBJECT = "Flood map"  # of titles
@@ -31,7 +31,7 @@ CAVEATS = (
 )
 
 
-def flood_page(opened: FloodScene, drawn: Drawn, summary: dict[str, Any]) -> RegionPage:
+def flood_page(opened: FloodScene, drawn: Drawn, summary: dict[str, Any], language: Language = "en") -> RegionPage:
     """Return the content of the page of a flood map."""
     polygons = drawn.polygons
     area, mapped = summary["area"], opened.mapped
@@ -59,11 +59,15 @@ def flood_page(opened: FloodScene, drawn: Drawn, summary: dict[str, Any]) -> Reg
     classes, numbers = one_class(
         TITLES[mapped], COLOURS[mapped], polygons, None if unknown is None else Quantity.read(area, name)
     )
+    pixels = Layer(LabelMask(drawn.labels, mapped))
+    water = Overlay(
+        "Water, pixel by pixel", pixels, is_visible=unknown is not None, unknown="Not known", is_unknown_visible=True
+    )
     return RegionPage(
-        KIND, "Water", "Probability", headline_parts(summary), facts, CAVEATS, classes, numbers,
+        KIND, "Water", "Probability", page_headline(summary, language), facts, CAVEATS, classes, numbers,
         {role: opened.pictures[name] for role, name in layers.items()},
         {role: summary[name] for role, name in layers.items()},
-        mask=Layer(LabelMask(drawn.labels, mapped)), shows_mask=unknown_area(area) is not None,
+        overlays=(water,), language=page_language(language),
     )  # fmt: skip
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from deepnets4eo.outputs import Headline as Headline
+    from deepnets4eo.outputs.map_page import Overlay as Overlay
+
     from .areas import (
         LabelArea as LabelArea,
         label_area as label_area,
@@ -25,7 +28,13 @@ if TYPE_CHECKING:
         Style as Style,
     )
     from .rasters import write_labels_and_score as write_labels_and_score
-    from .region_page import RegionPage as RegionPage, one_class as one_class, pairs_of, region_kind as region_kind
+    from .region_page import (
+        RegionPage as RegionPage,
+        one_class as one_class,
+        page_language,
+        pairs_of,
+        region_kind as region_kind,
+    )
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -33,11 +42,13 @@ else:
             ".areas": ["LabelArea", "label_area", "scored_polygons"],
             ".map_job": ["Drawn", "MapJob", "Measured", "OpenedScene", "RegionMap", "Style"],
             ".rasters": ["write_labels_and_score"],
+            "deepnets4eo.outputs": ["Headline"],
+            "deepnets4eo.outputs.map_page": ["Overlay"],
             ".region_page": ["RegionPage", "one_class", "region_kind"],
         },
         internal={
             ".areas": ["redraw_blocks"],
             ".map_job": ["LABELS", "PROBABILITIES"],
-            ".region_page": ["pairs_of"],
+            ".region_page": ["page_language", "pairs_of"],
         },
     )

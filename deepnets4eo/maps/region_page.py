@@ -12,14 +12,15 @@ import shapely
 
 from deepnets4eo.grid import Grid
 from deepnets4eo.ground_area import SQUARE_METRES
-from deepnets4eo.outputs import EventInfo, Finding, Quantity
-from deepnets4eo.outputs.map_page import MapKind, Payload, share_codes, write_map_page
+from deepnets4eo.outputs import EventInfo, Finding, Headline, Language, Quantity, map_page
+from deepnets4eo.outputs.map_page import MapKind, Overlay, PageLanguage, Payload, share_codes, write_map_page
 from deepnets4eo.rasters import Layer
 from deepnets4eo.tiling import Packed
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
+WORDS = Path(__file__).parent / "assets" / "words.yaml"
 MAX_LISTED = 50_000  # polygons, the largest ones
 THINNED_PX = 0.75  # outlines follow pixels; stairs as high as this become lines
 
@@ -45,6 +46,11 @@ def region_kind(subject: str, name: str, made_up: str, empty: str) -> MapKind:
     )  # fmt: skip
 
 
+def page_language(language: Language) -> PageLanguage:
+    """Return the texts of the page of a map of regions in a language."""
+    return map_page.page_language(language, WORDS)
+
+
 @dataclass(frozen=True)
 class RegionPage:
     """Content of the page of a map of regions, in addition to its figures.
@@ -53,28 +59,28 @@ class RegionPage:
     ----------
     kind : titles, names and scripts
     noun, score : name of what a region shows, and name of its score
-    headline : the result, and the whole that it is a part of
+    headline : the result in the first lines
     facts, caveats : what was measured, and what to beware of
     classes : key, title, colour, count and area_ha of each class
     numbers : (N,) int, the class of each polygon
     images : "pre" and "post", or only "post" → image
     sources : the files of the images, by the same roles
-    mask : pixels of the label, not valid if the label is not known, to lay over the images; None for a page without it
-    shows_mask : whether the page opens with the mask over the images, as some ground is not known
+    overlays : rasters to lay over the images, before the scores
+    language : of the page
     """
 
     kind: MapKind
     noun: str
     score: str
-    headline: tuple[str, str]
+    headline: Headline
     facts: list[tuple[str, str]]
     caveats: tuple[str, ...]
     classes: list[dict[str, Any]]
     numbers: np.ndarray
     images: dict[str, Layer]
     sources: Mapping[str, str]
-    mask: Layer | None = None
-    shows_mask: bool = False
+    overlays: Sequence[Overlay] = ()
+    language: PageLanguage = PageLanguage()
 
     def write(
         self,
@@ -101,6 +107,7 @@ class RegionPage:
         Path
             The file.
         """
+        say = self.language.say
         listed, grid = polygons.head(MAX_LISTED), score.grid
         payload = _encode(listed, self.numbers[: len(listed)], grid)
         left_out = f"The page holds the {MAX_LISTED:,} largest of {len(polygons):,} polygons; all are in {self.kind.file}.gpkg."
@@ -108,24 +115,20 @@ class RegionPage:
             "summary": {
                 name: summary[name] for name in ("synthetic", "area", "registration", "findings")
             },  # no folders
-            "shows_mask": self.shows_mask,
             "unit": Quantity.read(summary["area"], "seen").unit,
-            "noun": self.noun,
-            "score": self.score,
-            "headline": self.headline,
+            "noun": say(self.noun),
+            "score": say(self.score),
             "caveats": self.caveats,
-            "facts": self.facts,
-            "classes": self.classes,
+            "facts": [(say(label), value) for label, value in self.facts],
+            "classes": [entry | {"title": say(entry["title"])} for entry in self.classes],
             "left_out": left_out if len(polygons) > len(listed) else "",
-            "extent": [],
-            "without_outlines": [],
+            "lines": [],
         }
-        overlays: list[tuple[str, Layer, float | None]] = [(self.kind.file, score, 1 / Packed.one)]
-        overlays += [] if self.mask is None else [(self.noun, self.mask, None)]
+        overlays = [*self.overlays, Overlay(self.score, score, 1 / Packed.one)]
         return write_map_page(
             path, self.kind, content, payload, self.images, grid,
             (listed.geometry.to_numpy(), listed["score"].to_numpy(float)), overlays,
-            event=event, findings=findings, inputs={role: self.sources[role] for role in self.images},
+            headline=self.headline, language=self.language, event=event, findings=findings, inputs={role: self.sources[role] for role in self.images},
         )  # fmt: skip
 
 

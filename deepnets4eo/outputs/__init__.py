@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         reason_counts,
         worst_first,
     )
+    from .headline import Headline as Headline, IntervalBar, bar_of
     from .input_files import check_not_inputs as check_not_inputs, label_raster_files
     from .provenance import (
         add_event,
@@ -44,11 +45,12 @@ if TYPE_CHECKING:
         table_csv,
         wide,
     )
-    from .wording import LANGUAGES, Language, Phrase, number_text
+    from .wording import InLanguage, Language, Phrase, number_text
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         public={
+            ".headline": ["Headline"],
             ".input_files": ["check_not_inputs"],
             ".quantity": ["Quantity", "Unit"],
             ".safe_text": ["csv_text"],
@@ -66,6 +68,7 @@ else:
                 "reason_counts",
                 "worst_first",
             ],
+            ".headline": ["IntervalBar", "bar_of"],
             ".input_files": ["label_raster_files"],
             ".provenance": [
                 "add_event",
@@ -91,6 +94,6 @@ else:
                 "table_csv",
                 "wide",
             ],
-            ".wording": ["LANGUAGES", "Language", "Phrase", "number_text"],
+            ".wording": ["InLanguage", "Language", "Phrase", "number_text"],
         },
     )

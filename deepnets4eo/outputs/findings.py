@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal, get_args
@@ -17,6 +17,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 MIN_SHARE_OF_MOST = 0.5  # of the ground
 CODE = re.compile("`([^`<>]+)`")  # commands and columns, as messages quote them
 OF_PLUGIN = "of_plugin"  # key of the sentences of others
+QUESTION = "How sure is this?"
 LABELS: dict[Severity, str] = {"worthless": "Do not use", "caution": "Caution", "note": "Note"}
 
 
@@ -155,32 +156,54 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: finding.order))
 
 
-def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str, language: Language = "en") -> str:
-    """Return a section with the worst finding first, in three lines at most until opened, others folded; `say` translates severities and numbers."""
+def findings_banner(
+    findings: Sequence[Finding],
+    say: Callable[[str], str] = str,
+    language: Language = "en",
+    *,
+    stated: Collection[str] = (),
+) -> str:
+    """Return a section with the worst finding first, in two lines at most until opened, and each other finding once behind a question.
+
+    say : translates severities and numbers
+    stated : codes of findings whose message the page's first lines state; only their remedy is repeated, behind the question
+    """
     if not findings:
         return ""
-    worst, *others = worst_first(findings)
-    count, more = say("Read all"), ""
-    if others:
-        count = say("1 more finding") if len(others) == 1 else say("{} more findings").replace("{}", str(len(others)))
-        more = (
-            f'<ul id="findings-more">{"".join(f"<li>{_html(finding, say, language)}</li>" for finding in others)}</ul>'
-        )
-    controls = "findings-more" if others else "findings-worst"
+    ordered = worst_first(findings)
+    known = [
+        finding for finding in ordered if finding.code in stated and finding.severity != "worthless" and finding.remedy
+    ]
+    worst, *others = [finding for finding in ordered if finding not in known] or known
+    items = [_html(finding, say, language, only_remedy=True) for finding in known if finding is not worst]
+    items += [_html(finding, say, language) for finding in others if finding not in known]
+    more = f'<ul id="findings-more">{"".join(f"<li>{item}</li>" for item in items)}</ul>' if items else ""
+    controls = "findings-more" if items else "findings-worst"
     button = (
-        f'<button id="findings-button" aria-controls="{controls}" aria-expanded="true" hidden>{escape(count)}</button>'
+        f'<button id="findings-button" aria-controls="{controls}" aria-expanded="true" hidden><span>{escape(say(QUESTION))}</span> '
+        f'<span class="counts">{escape(_counts(ordered, say))}</span></button>'
     )
-    role = f'aria-label="{escape(say(LABELS["note"]))}"' if worst.severity == "note" else 'role="alert"'
+    role = f'aria-label="{escape(say(LABELS["note"]))}"' if ordered[0].severity == "note" else 'role="alert"'
     return (
-        f'<section id="findings" class="findings {worst.severity}" {role}><p id="findings-worst">{_html(worst, say, language)}</p>'
-        f"{button}{more}</section>"
+        f'<section id="findings" class="findings {worst.severity}" {role}>'
+        f'<p id="findings-worst">{_html(worst, say, language, only_remedy=worst in known)}</p>{button}{more}</section>'
     )
 
 
-def _html(finding: Finding, say: Callable[[str], str], language: Language) -> str:
-    remedy = finding.html(".remedy", language)
+def _counts(findings: Sequence[Finding], say: Callable[[str], str]) -> str:
+    """Return how many cautions and notes there are."""
+    notes = sum(finding.severity == "note" for finding in findings)
+    counts = {"caution": len(findings) - notes, "note": notes}
+    return ", ".join(
+        say(f"1 {noun}") if count == 1 else say(f"{{}} {noun}s").replace("{}", str(count))
+        for noun, count in counts.items() if count
+    )  # fmt: skip
+
+
+def _html(finding: Finding, say: Callable[[str], str], language: Language, *, only_remedy: bool = False) -> str:
+    message, remedy = finding.html(language=language), finding.html(".remedy", language)
     remedy = f' <span class="remedy">{remedy}</span>' if remedy else ""
-    text = f"<b>{escape(say(LABELS[finding.severity]))}</b> {finding.html(language=language)}{remedy}"
+    text = f"<b>{escape(say(LABELS[finding.severity]))}</b>{'' if only_remedy else f' {message}'}{remedy}"
     return CODE.sub(r'<code dir="ltr">\1</code>', text)
 
 

@@ -102,9 +102,20 @@ class Quantity:
         """Return value, unit, and the interval in brackets if it is known."""
         if self.interval is None:
             return self.value_text(language)
+        return f"{self.value_text(language)} ({self._ends(language)})"
+
+    def interval_text(self, language: Language = "en") -> str:
+        """Return both ends of the interval with the unit; "" if it is not known.
+
+        >>> Quantity(1234.567, Unit.hectares, (1100, 1300)).interval_text()
+        '1,100–1,300 ha'
+        """
+        return "" if self.interval is None else f"{self._ends(language)} {self._scale[1].symbol}"
+
+    def _ends(self, language: Language) -> str:
+        """Return the ends of the known interval in the printed unit."""
         scale, _ = self._scale
-        ends = "–".join(self._number(scale * end, language) for end in self.interval)
-        return f"{self.value_text(language)} ({ends})"
+        return "–".join(self._number(scale * end, language) for end in self.interval or ())
 
     @property
     def _scale(self) -> tuple[float, Unit]:

@@ -8,14 +8,16 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from string import Formatter
-from typing import Any, Literal, TypeAlias, Union, get_args
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args
 
 import numpy as np
 
 from deepnets4eo.files import read_yaml
+from deepnets4eo.options import key
 
 Language = Literal["en", "fr", "es", "ar", "pt"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+InLanguage: TypeAlias = Annotated[Language, key("Language of report.html: en, fr, es, ar or pt.")]
 TEXTS = Path(__file__).parent / "texts"  # a folder a language, a file a part of the package
 SEPARATORS = {"en": ",.", "fr": "\u202f,", "es": ".,", "ar": ",.", "pt": ".,"}  # of thousands and of decimals
 JOINTS: dict[Language, str] = {"ar": "؛ "}  # between clauses, else "; "

@@ -2,6 +2,7 @@
 
 from .array_files import scales_beside
 from .array_source import ArraySource, Source
+from .averages import read_averaged
 from .band_roles import (
     COLOURS,
     COLOURS_NM,

@@ -79,14 +79,14 @@ def visit(browser, open_pages):
     """Opens a file in a page that no other visit of this test is in."""
     visits = []
 
-    def open_page(path, options=DESKTOP):
+    def open_page(path, options=DESKTOP, **how):
         pages = open_pages.setdefault(json.dumps(options), [])
         free = [page for page in pages if page not in visits]
         if not free:
             free = [Visit(browser, options)]
             pages += free
         visits.append(free[0])
-        return free[0].open(path)
+        return free[0].open(path, **how)
 
     yield open_page
     for one in visits:

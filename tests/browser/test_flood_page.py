@@ -27,11 +27,11 @@ def flood(tmp_path_factory):
 def test_the_page_names_water_its_area_and_its_images(flood, visit):
     one = visit(flood.paths["report.html"])
     headline = one.page.locator("#headline").inner_text()
-    assert re.match(r"0\.[78]\d\d ha .* flooded, (18|19|20)\.\d % of 4\.00 ha of visible ground", headline)
+    assert re.fullmatch(r"0\.[78]\d\d ha flooded, (18|19|20)\.\d% of 4\.00 ha of visible ground\.", headline)
     assert one.page.locator(".chip").first.inner_text().startswith("Flood")
     assert one.listed() == flood.polygons["id"].tolist()
     before = one.pixels()
-    one.page.locator("#score").select_option("flood")
+    one.page.locator("[data-layer=Probability]").click()
     assert all(now != was for now, was in zip(one.pixels(), before, strict=True))
 
 
@@ -54,10 +54,13 @@ def test_an_empty_list_says_what_it_means_and_one_that_is_filtered_says_that(flo
     assert one.listed() == []
     area = dry.summary["area"]
     assert area["unknown_ha"] > 0
-    assert one.page.locator("#score option:checked").inner_text() == "Water"  # stripes where it is not known
-    assert one.page.locator("#mask-legend").is_visible()
+    assert re.search(
+        r"^0–\d.* ha of .* may be flooded: it is not known how much", one.page.locator("#headline").inner_text()
+    )
+    unknown = one.page.locator("[data-layer='Not known']")
+    assert unknown.get_attribute("aria-pressed") == "true"  # stripes where it is not known
     striped = one.pixels()
-    one.page.locator("#score").select_option("")
+    unknown.click()
     assert all(now != was for now, was in zip(one.pixels(), striped, strict=True))
     assert "–" in one.page.locator(".chip").first.inner_text()  # the interval, not only 0 ha
     assert "an empty list is no proof that the ground is dry" in one.page.locator("#empty").inner_text()

@@ -7,9 +7,12 @@ from made_up_map import make_grid, make_map
 from report_visit import PHONE, black
 
 from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.decision.findings import share_findings
+from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
-from deepnets4eo.outputs import LANGUAGES, Finding
+from deepnets4eo.outputs import Finding
+from deepnets4eo.outputs.wording import LANGUAGES
 
 pytestmark = pytest.mark.browser
 NARROW = {**PHONE, "viewport": {"width": 375, "height": 812}}
@@ -51,11 +54,13 @@ def test_the_first_line_is_one_sentence_and_intervals_are_whole(visit, tmp_path,
     summary["by_grade"] = {grade: counts | {"count": 10_012} for grade, counts in summary["by_grade"].items()}
     page = visit(write_report(damage_map, summary, path, post=black(grid), language=language), NARROW).page
     headline = page.locator("#headline")
-    assert headline.inner_text() == damage_map.in_one_sentence(language)
-    assert INTERVAL.search(headline.inner_text())
-    for below in ("#title", "#findings", "#chips"):
+    told = damage_map.page_headline(language)
+    assert headline.inner_text() == f"{told.number} {told.sentence}"
+    assert INTERVAL.search(page.locator("#interval").inner_text())
+    for below in ("#interval", "#limit", "#title", "#findings", "#layers"):
         assert headline.bounding_box()["y"] < page.locator(below).bounding_box()["y"]
     page.locator("#tab-summary").click()
+    page.locator("#layers-key").tap()
     seen = page.locator(".whole, .chip-range").evaluate_all(SEEN)
     assert len([text for text, *_ in seen if INTERVAL.search(text)]) >= 1 + 4 + 4 + 16, "headline, chips and tables"
     assert [text for text, lines, left, right in seen if lines != 1 or left < 0 or right > 375] == []
@@ -76,11 +81,12 @@ def test_grades_and_reasons_of_the_list_are_not_cut_beside_the_images(visit, tmp
 def test_a_command_in_the_advice_is_set_as_such(visit, tmp_path):
     damage_map, grid = make_map(60), make_grid()
     damage_map.damaged_share = {"interval_95": [0.0, 1.0]}
+    damage_map.findings = share_findings(ShareEstimate(0.5, "estimated", (0.0, 1.0)), 60)
     path = tmp_path / "report.html"
     page = visit(write_report(damage_map, summarize(damage_map, grid), path, post=black(grid)), NARROW).page
-    headline = page.locator("#headline")
-    assert headline.locator("code").inner_text() == "deepnets4eo review"
-    assert "`" not in headline.inner_text()
+    findings = page.locator("#findings")
+    assert findings.locator("code").inner_text() == "deepnets4eo review"
+    assert "`" not in findings.inner_text()
 
 
 @pytest.mark.parametrize(("residual_m", "shown"), [(0.42, "± 0.4 m"), (0.034, "± 0.03 m")])

@@ -31,7 +31,7 @@ def corner(tmp_path_factory):
 def test_an_address_with_an_id_opens_the_card_and_shows_the_place(report, visit, browser):
     damage_map, path = report
     name = by_probability(damage_map)[3]
-    pressed = visit(path)
+    pressed = visit(path, swipe=True)
     start = pressed.pixels()
     pressed.page.locator("#table .body .row").nth(3).click()
     shown = pressed.pixels()

@@ -68,7 +68,7 @@ def test_the_sheet_holds_what_a_reader_of_paper_needs_and_no_controls(printed, v
     )
     for word in words:
         assert word in text
-    for name in ("#table", ".tools", ".find", ".chips", ".tabs"):
+    for name in ("#table", ".tools", ".find", ".layers", ".tabs"):
         assert one.page.locator(name).is_hidden()
     assert one.page.locator("#sheet canvas").count() == 2
     assert one.page.locator("#sheet .north").is_visible()

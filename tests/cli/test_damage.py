@@ -24,7 +24,7 @@ from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.damage.opening import open_pair
 from deepnets4eo.damage.products import FURTHER, USUAL
 from deepnets4eo.damage.products.content import AREAS_FILE
-from deepnets4eo.outputs import LANGUAGES
+from deepnets4eo.outputs.wording import LANGUAGES
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event

@@ -9,8 +9,8 @@ import pytest
 
 from deepnets4eo.damage.journal import KINDS
 from deepnets4eo.jobs import Journal
-from deepnets4eo.outputs import LANGUAGES, Finding, Phrase
-from deepnets4eo.outputs.wording import Value, Verbatim, texts_of
+from deepnets4eo.outputs import Finding, Phrase
+from deepnets4eo.outputs.wording import LANGUAGES, Value, Verbatim, texts_of
 
 ALSO: dict[str, Value] = {
     "list": [Phrase("roofs_agree_as_georeferenced", {"there": 0.5, "chance": 0.1})],

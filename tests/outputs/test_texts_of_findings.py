@@ -11,8 +11,8 @@ import deepnets4eo
 from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.decision.model import REASONS, UNLIKE
 from deepnets4eo.footprints.read import INCOMPLETE, NO_BUILDING
-from deepnets4eo.outputs import LANGUAGES, Finding, Phrase, reason_counts
-from deepnets4eo.outputs.wording import Value, Verbatim, texts_of
+from deepnets4eo.outputs import Finding, Phrase, reason_counts
+from deepnets4eo.outputs.wording import LANGUAGES, Value, Verbatim, texts_of
 
 PACKAGE = Path(deepnets4eo.__file__).parent
 OF_BUILDINGS = [*(text for name, text in vars(Reason).items() if name.isupper()), UNLIKE, *REASONS.values()]

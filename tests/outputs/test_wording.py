@@ -11,8 +11,8 @@ import pytest
 
 import deepnets4eo
 from deepnets4eo.files import read_yaml
-from deepnets4eo.outputs import LANGUAGES, Finding, Phrase, image_of, reason_counts
-from deepnets4eo.outputs.wording import TEXTS, has_words, plain, texts_of
+from deepnets4eo.outputs import Finding, Phrase, image_of, reason_counts
+from deepnets4eo.outputs.wording import LANGUAGES, TEXTS, has_words, plain, texts_of
 
 PACKAGE = Path(deepnets4eo.__file__).parent
 FILES = sorted((TEXTS / "en").glob("*.yaml"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepnets4eo.damage.vocabulary import GRADES, MANY_UNKNOWN, SUBJECT, is_wide
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs import EventInfo, Finding, Language, Phrase
+from deepnets4eo.outputs import EventInfo, Finding, Headline, IntervalBar, Language, Phrase, number_text
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -102,10 +102,14 @@ class DamageMapContent:
         """Return how to learn the number of damaged buildings if the images do not show it, or show few and no hazard is named; else ''."""
         if self.is_wide:
             return Phrase("count_not_told.remedy", self.event.count_advice).text(language)
+        return "".join(finding.text(language=language) for finding in self.advice_of_few)
+
+    @property
+    def advice_of_few(self) -> list[Finding]:
+        """Return the note of the page that an event without a name, with few damaged buildings, may be of another kind than the map supposes."""
         assessed, damaged = self._counts["assessed"], self._counts["damaged"]
-        if assessed and damaged <= FEW * assessed and not self.event.names_hazard:
-            return Phrase("few_damaged", self.event.count_advice).text(language)
-        return ""
+        is_few = assessed and damaged <= FEW * assessed and not self.event.names_hazard and not self.is_wide
+        return [Finding("few_damaged", "note", self.event.count_advice)] if is_few else []
 
     def after_warning(self, sentence: str, language: Language = "en") -> str:
         """Return a sentence on the result after the warning that the images do not match, if the image before could not be registered."""
@@ -117,22 +121,37 @@ class DamageMapContent:
         """Return the sentence on the number of damaged buildings that every product has, in the words and numbers of a language."""
         return " · ".join(say(text).format(*map(write_number, numbers)) for text, numbers in self._count_words())
 
-    def in_one_sentence(self, language: Language = "en") -> str:
-        """Return the result and what it does not cover in one sentence, after a warning if the images do not match, for readers without statistics."""
+    def page_headline(self, language: Language = "en") -> Headline:
+        """Return the first lines of the page: the number of damaged buildings with its interval, and what it does not cover."""
         counts, expected = self._counts, (self.estimates.get("buildings") or {}).get("damaged")
-        if not counts["assessed"]:
-            return Phrase("result_none").text(language)
-        low, high = (None, None) if expected is None else expected["interval_95"]
+        assessed = counts["assessed"]
+        if not assessed:
+            return Headline(Phrase("number_unknown").text(language), Phrase("result_none").text(language))
         left_out = [
             *([Phrase("result_left_unassessed", {"number": counts["left"]})] if counts["left"] else []),
             *([Phrase("result_left_destroyed")] if self.lacks_destroyed else []),
             Phrase("result_left_missing"),
             Phrase("result_left_unseen"),
         ]
-        sure = Phrase("result_no_interval") if low is None else Phrase("result_interval", {"low": low, "high": high})
-        key = "result_not_told" if self.is_wide and low is not None else "result_counted"
-        values = {**counts, "low": low, "high": high, "sure": sure, "left_out": left_out}
-        return self.after_warning(Phrase(key, values).text(language), language)
+        limit = self.after_warning(Phrase("result_leaves_out", {"left_out": left_out}).text(language), language)
+        number, bar = number_text(counts["damaged"], language), None
+        stated: tuple[str, ...] = ()
+        if expected is not None:
+            low, high = expected["interval_95"]
+            ends = {"low": low, "high": high}
+            words = Phrase("result_interval", ends).text(language)
+            bar = IntervalBar(
+                low,
+                high,
+                max(float(assessed), high),
+                None if self.is_wide else counts["damaged"],
+                ("0", number_text(assessed, language)),
+                words,
+            )
+            if self.is_wide:
+                number, stated = Phrase("number_range", ends).text(language), ("count_not_told",)
+        sentence = Phrase("result_not_told" if stated else "result_counted", counts).text(language)
+        return Headline(number, sentence, limit, bar, stated)
 
     @property
     def _counts(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.map_page import (
     MISSING,
     MapKind,
+    Overlay,
     PageLanguage,
     Payload,
     rings_in_pixels,
@@ -62,20 +63,33 @@ def write_report(
     layers["post"] = post
     content = {
         "summary": summary,
-        "headline": damage_map.in_one_sentence(language),
         "sentence": count_sentence(damage_map, language),
-        "advice": damage_map.advice(language),
         "caveats": summary["caveats"],
         "classes": [_class_of_page(words, key) for key in damage_map.table.shown_classes],
         "unknown": {key: count for key, count in damage_map.table.counts().items() if key in QUARTERS},
-        "extent": rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
-        "without_outlines": rings_in_pixels(_shapes(damage_map.extent_without_outlines), post.grid),
+        "lines": [
+            {
+                "title": "Not examined",
+                "dashed": rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
+                "hatched": rings_in_pixels(_shapes(damage_map.extent_without_outlines), post.grid),
+                "visible": True,
+            }
+        ],
     }
     return write_map_page(
         path, DAMAGE, content, payload, layers, post.grid, _attention(damage_map),
-        [(score.name, score.layer, score.scale) for score in scores],
-        event=damage_map.event, findings=damage_map.findings, inputs=damage_map.inputs, language=words,
+        [_overlay(score, damage_map) for score in scores],
+        headline=damage_map.page_headline(language), event=damage_map.event, findings=[*damage_map.findings, *damage_map.advice_of_few], inputs=damage_map.inputs, language=words,
     )  # fmt: skip
+
+
+def _overlay(raster: ShownRaster, damage_map: DamageMapContent) -> Overlay:
+    """Scores, or new water, which the page opens with if buildings stand in it, since its first lines count them."""
+    if raster.scale is not None:
+        return Overlay(raster.name, raster.layer, raster.scale)
+    return Overlay(
+        "New water", raster.layer, is_visible=bool(damage_map.inundation.get("inundated")), unknown="Water not known"
+    )
 
 
 def _class_of_page(words: PageLanguage, key: str) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from deepnets4eo.damage.areas import OUTSIDE
 from deepnets4eo.damage.products.content import AREAS_FILE
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
-from deepnets4eo.damage.products.words import ASSETS, count_sentence, is_right_to_left, translate
+from deepnets4eo.damage.products.words import ASSETS, count_sentence, translate
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import SUBJECT, TITLES, UNGRADED, worst_first
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, gsd_m, transformer
 from deepnets4eo.outputs import LABELS, Language, number_text
+from deepnets4eo.outputs.map_page import is_right_to_left
 from deepnets4eo.rasters import is_placed, length_unit
 from deepnets4eo.registration import UNMOVED, on_post_grid
 from deepnets4eo.version import __version__

@@ -1,30 +1,21 @@
-"""Texts of the page and the sheet in other languages: assets/words.yaml; texts of findings are in `outputs/texts`."""
+"""Texts of the page and the sheet of a damage map in other languages: assets/words.yaml, and what all pages share."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from deepnets4eo.damage.products.content import DamageMapContent
-from deepnets4eo.files import read_yaml
-from deepnets4eo.outputs import LANGUAGES, Language, number_text
+from deepnets4eo.outputs import Language, map_page, number_text
 from deepnets4eo.outputs.map_page import PageLanguage
 
-RIGHT_TO_LEFT = ("ar",)
 ASSETS = Path(__file__).parent / "assets"
+TABLE = ASSETS / "words.yaml"
 IN_ENGLISH = "Reasons and evidence are in English."
 
 
-@cache
 def words_of(language: Language) -> dict[str, str]:
     """Return English → words of the language; empty for English."""
-    table: dict[str, list[str]] = {} if language == "en" else read_yaml(ASSETS / "words.yaml")
-    return {english: others[LANGUAGES.index(language) - 1] for english, others in table.items()}
-
-
-def is_right_to_left(language: Language) -> bool:
-    """Return True if a language is written from right to left."""
-    return language in RIGHT_TO_LEFT
+    return map_page.words_of(language, TABLE)
 
 
 def translate(text: str, language: Language) -> str:
@@ -42,5 +33,4 @@ def count_sentence(damage_map: DamageMapContent, language: Language) -> str:
 
 def page_language(language: Language) -> PageLanguage:
     """Return the texts of the page of a damage map."""
-    words = words_of(language)
-    return PageLanguage(language, words, is_right_to_left(language), words.get(IN_ENGLISH, ""))
+    return map_page.page_language(language, TABLE, in_english=IN_ENGLISH)

@@ -8,18 +8,18 @@ const STORED = "area";
 const LIST = {
   class: {
     heading: page.noun,
-    sort: { title: "what became what, the largest first", sign: 1, value: (store) => (i) => store.class[i] },
+    sort: { title: t`what became what, the largest first`, sign: 1, value: (store) => (i) => store.class[i] },
     cell: (store, i) => classCell(store, i, changeOf(store, i)),
   },
-  id: { heading: "Id", sort: byId, cell: idCell },
+  id: { heading: t`Id`, sort: byId, cell: idCell },
   area: {
-    heading: "Area",
-    sort: { title: "area, largest first", sign: -1, value: (store) => (i) => store.area[i] },
+    heading: t`Area`,
+    sort: { title: t`area, largest first`, sign: -1, value: (store) => (i) => store.area[i] },
     cell: (store, i) => gridCell({ class: "num" }, regionText(store, i)),
   },
   score: {
     heading: page.score,
-    sort: { title: `mean ${page.score.toLowerCase()}, highest first`, sign: -1, value: (store) => (i) => share(store.score[i]) },
+    sort: { title: t`mean score, highest first`, sign: -1, value: (store) => (i) => share(store.score[i]) },
     cell: (store, i) => shareCell(share(store.score[i]), rgba(store.class[i], 1)),
   },
 };
@@ -38,12 +38,12 @@ function decode() {} // nothing is stored as differences
 const isWanted = () => true;
 
 const cardParts = (store, i) => [
-  make("div", { class: "verdicts" }, meter(`Mean ${page.score.toLowerCase()}`, share(store.score[i]))),
+  make("div", { class: "verdicts" }, meter(t`Mean score`, share(store.score[i]))),
   changeFacts(store, i),
 ];
 
 function changeFacts(store, i) {
   const place = latLon(store, i), [from, to] = store.pairs ? pairOf(store, i) : [];
-  const pairs = [["Area", regionText(store, i)], ["Before", from], ["After", to], ["Latitude, longitude", place && whereabouts(place)]].filter(([, value]) => value);
+  const pairs = [[t`Area`, regionText(store, i)], [t`Before`, from], [t`After`, to], [t`Latitude, longitude`, place && whereabouts(place)]].filter(([, value]) => value);
   return make("dl", { class: "facts" }, ...pairs.flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, value)]));
 }

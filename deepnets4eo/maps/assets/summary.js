@@ -8,9 +8,9 @@ const groundText = (hectares) => (hectares > 0 && hectares < 0.1 ? `${threeDigit
 const areaText = (hectares) => (inPixels() ? `${number(Math.round(10_000 * hectares))} px` : groundText(hectares));
 const sheetNotes = () => [];
 const legendParts = () => [classTable(), factList(page.facts)];
-const summaryBoxes = () => [eventBox(), box(page.noun, factList(page.facts)), box("Polygons", classTable(), page.left_out ? paragraph(page.left_out) : "")];
+const summaryBoxes = () => [eventBox(), box(page.noun, factList(page.facts)), box(t`Polygons`, classTable(), page.left_out ? paragraph(page.left_out) : "")];
 
-const headline = () => [make("b", {}, ...whole(page.headline[0])), page.headline[1]];
+const headlineNote = () => "";
 
 function chipOf(index) {
   const { count, area_ha: area, area_text: text = areaText(area) } = classes[index];
@@ -18,7 +18,7 @@ function chipOf(index) {
 }
 
 function classTable() {
-  const head = [page.noun, "Polygons", "Area"];
+  const head = [page.noun, t`Polygons`, t`Area`];
   const rows = classes.map(({ title, count, area_ha: area, area_text: text = areaText(area) }, index) => make("tr", {}, make("th", { scope: "row" }, pie(index), title), make("td", {}, number(count)), make("td", {}, text)));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
 }

@@ -26,7 +26,8 @@ from deepnets4eo.files import write_text
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, findings_banner
-from deepnets4eo.outputs.map_page.panels import Panel, PanelTile, render, render_scores
+from deepnets4eo.outputs.headline import Headline
+from deepnets4eo.outputs.map_page.panels import Overlay, Panel, PanelTile, render, render_overlay
 from deepnets4eo.outputs.provenance import product_time
 from deepnets4eo.outputs.safe_text import COLOURS, asset_text, fill_template, script_safe
 from deepnets4eo.outputs.wording import Language
@@ -46,6 +47,7 @@ SCRIPTS = (
         "panels.js",
         "swipe.js",
         "list.js",
+        "layers.js",
         "card.js",
         "strip.js",
     ),
@@ -118,8 +120,9 @@ def write_map_page(
     images: dict[str, Layer],
     grid: Grid,
     attention: tuple[NDArray[Any], NDArray[np.float64]],
-    scores: Iterable[tuple[str, Layer, float | None]] = (),
+    overlays: Iterable[Overlay] = (),
     *,
+    headline: Headline,
     event: EventInfo,
     findings: Sequence[Finding],
     inputs: dict[str, str],
@@ -130,12 +133,13 @@ def write_map_page(
     content, payload : facts for its scripts, and the objects
     images : role → image on the grid of the page
     attention : shapes (N,) and weights (N,) that decide where images are shown in detail
-    scores : name, layer on the grid, and scale to 0–1 of each overlay of the images, None for a mask
+    overlays : rasters that a reader may lay over the images
+    headline : the result in the first lines
     inputs : role → file
     """
     positions = patch_centres(attention[0], grid), attention[1]
     panels = render(images, positions, max(PAGE_BYTES - payload.size_bytes, MIN_IMAGE_BYTES))
-    over = [render_scores(*score) for score in scores]
+    over = [part for overlay in overlays for part in render_overlay(overlay)]
     state = product_time(inputs)
     page = {
         "state": None if state is None else state.strftime("%Y-%m-%d %H:%M UTC"),
@@ -144,6 +148,7 @@ def write_map_page(
         "language": language.code,
         "translations": dict(language.words),
         "inputs": {role: file_name_of(source) for role, source in inputs.items()},
+        "headline": headline.to_dict(),
         "heading": event.title(language.say(kind.subject)),
         "event": event.to_dict(),
         "event_facts": event.facts,
@@ -156,7 +161,7 @@ def write_map_page(
     title = language.say(kind.title)
     if content["summary"]["synthetic"]:
         title = f"SYNTHETIC {title[0].lower()}{title[1:]}"
-    banner = findings_banner(findings, language.say, language.code)
+    banner = findings_banner(findings, language.say, language.code, stated=headline.stated)
     is_worthless = any(finding.severity == "worthless" for finding in findings)  # else the headline comes first
     parts = {
         "LANGUAGE": language.code, "DIRECTION": "rtl" if language.right_to_left else "ltr", "TITLE": escape(title),
@@ -169,7 +174,7 @@ def write_map_page(
         "WORTHLESS": banner if is_worthless else "", "FINDINGS": "" if is_worthless else banner,
         "PAGE": script_safe(page),
         "PANELS": script_safe([_tiles(panel) for panel in panels]),
-        "SCORES": script_safe([_tiles(panel) for panel in over]),
+        "SCORES": script_safe([_tiles(panel) | swatch._asdict() for swatch, panel in over]),
         "PACKED": payload.packed,
         "SCRIPT": "\n".join(
             [
@@ -223,7 +228,6 @@ def _tiles(panel: Panel) -> dict[str, Any]:
         "role": panel.role,
         "source": "" if panel.source == "array" else file_name_of(panel.source),
         "coarse": panel.coarse,
-        "mask": panel.is_mask,
         "preview": None if panel.preview is None else _tile(panel.preview),
         "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],
     }

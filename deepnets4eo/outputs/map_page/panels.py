@@ -9,7 +9,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ BASE_TILE_PX = 1280
 PREVIEW_PX, PREVIEW_QUALITY = 640, 50  # of the picture that is seen until the tiles are decoded; its longer side
 DETAIL_TILE_PX = 256
 SCORES_PX = 1280  # longer side of a raster of scores
-MASK_COLOUR = (30, 120, 255, 150)
+WATER_COLOUR, MASK_OPACITY = (30, 120, 255), 150
 UNKNOWN_COLOUR, STRIPE_PX, STRIPE_EVERY = (235, 235, 235, 150), 1, 8  # thin, so that the image is visible between them
 COARSEST_M = 1.0  # on coarser pixels damage to a roof is not visible
 FIRST = 100
@@ -55,7 +55,6 @@ class Panel:
     """One image of the page: its source, its tiles from coarse to fine; `coarse` is in post pixels per coarse pixel.
 
     preview : the whole scene in few pixels, if it has several tiles.
-    is_mask : whether it shows presence, not scores
     """
 
     role: str
@@ -64,13 +63,42 @@ class Panel:
     tiles: list[PanelTile]
     details: list[PanelTile] = field(default_factory=list)
     preview: PanelTile | None = None
-    is_mask: bool = False
 
     @property
     def size_bytes(self) -> int:
         """Sum of its tiles."""
         first = () if self.preview is None else (self.preview,)
         return sum(len(tile.webp) for tile in (*first, *self.tiles, *self.details))
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A raster that a reader may lay over the images.
+
+    title : of its scores, or of what a mask marks; "" to leave that out
+    layer : on the grid of the page
+    scale : factor from its scores to 0–1; None for a mask, set from 0.5 on
+    colour : of a mask
+    is_visible : whether the page opens with it
+    unknown : title of the pixels of a mask that are not known; "" to leave them out
+    is_unknown_visible : whether the page opens with these
+    """
+
+    title: str
+    layer: Layer
+    scale: float | None = None
+    colour: tuple[int, int, int] = WATER_COLOUR
+    is_visible: bool = False
+    unknown: str = ""
+    is_unknown_visible: bool = False
+
+
+class Swatch(NamedTuple):
+    """Appearance of a layer in the box of layers. kind : "scores", "mask" or "unknown"; colour : of a mask; visible : at first"""
+
+    kind: str
+    colour: tuple[int, int, int] | None
+    visible: bool
 
 
 def render(
@@ -134,22 +162,36 @@ def _square_order(window: Window) -> tuple[int, int, int, int]:
     return window.row // SQUARE_PX, window.col // SQUARE_PX, window.row, window.col
 
 
-def render_scores(name: str, layer: Layer, scale: float | None) -> Panel:
-    """Render scores, scaled to 0–1 by `scale`, as tiles over the images: yellow to red, clear where low. Memory: 1280² at most.
+def render_overlay(overlay: Overlay) -> Iterator[tuple[Swatch, Panel]]:
+    """Render what a raster shows over the images, each part as a panel with its swatch. Memory: 1280² at most.
 
-    scale None: a mask, drawn blue, with grey stripes for pixels without data."""
+    Scores are yellow to red, clear where low; a mask has its colour if it has a title, and stripes over unknown pixels, if these have a title.
+    """
+    layer = overlay.layer
     data, valid, coarse = layer.thumbnail(SCORES_PX)
-    step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
-    image = _mask_colours(data[0], valid) if scale is None else score_colours(data[0].astype(np.float32) * scale, valid)
+    step = layer.shape[1] / coarse.shape[1]
     rectangle = (0.0, 0.0, float(layer.shape[1]), float(layer.shape[0]))
-    return Panel(name, layer.source, step[0], [PanelTile(*rectangle, _webp(image))], is_mask=scale is None)
+
+    def panel(title: str, image: NDArray[np.uint8]) -> Panel:
+        return Panel(title, layer.source, step, [PanelTile(*rectangle, _webp(image))])
+
+    if overlay.scale is not None:
+        image = score_colours(data[0].astype(np.float32) * overlay.scale, valid)
+        yield Swatch("scores", None, overlay.is_visible), panel(overlay.title, image)
+        return
+    image = np.zeros((*valid.shape, 4), np.uint8)
+    inside = valid & (data[0] >= 0.5)
+    if overlay.title and inside.any():
+        image[inside] = (*overlay.colour, MASK_OPACITY)
+        yield Swatch("mask", overlay.colour, overlay.is_visible), panel(overlay.title, image)
+    if overlay.unknown and not valid.all():
+        yield Swatch("unknown", None, overlay.is_unknown_visible), panel(overlay.unknown, unknown_stripes(valid))
 
 
-def _mask_colours(mask: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a mask (h, w), set from 0.5 on, as (h, w, 4): blue if set, grey stripes without data, else clear."""
+def unknown_stripes(valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return (h, w, 4): grey stripes where pixels are not valid, else clear."""
     row, col = np.indices(valid.shape)
     image = np.zeros((*valid.shape, 4), np.uint8)
-    image[valid & (mask >= 0.5)] = MASK_COLOUR
     image[~valid & ((row + col) // STRIPE_PX % STRIPE_EVERY == 0)] = UNKNOWN_COLOUR
     return image
 

@@ -24,7 +24,8 @@ from deepnets4eo.damage.products.words import translate
 from deepnets4eo.damage.vocabulary import SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
-from deepnets4eo.outputs import LANGUAGES, EventInfo, Finding
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.outputs.wording import LANGUAGES
 from deepnets4eo.rasters import PLAIN_METRES, Layer
 
 NEEDS_SHAPING = pytest.mark.skipif(

@@ -13,7 +13,8 @@ from deepnets4eo.damage.products.summary import area_km2, description_lines, sum
 from deepnets4eo.damage.products.words import count_sentence
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.files import plain
-from deepnets4eo.outputs import LANGUAGES, Phrase, number_text
+from deepnets4eo.outputs import Phrase, number_text
+from deepnets4eo.outputs.wording import LANGUAGES
 
 
 def test_expected_count_gives_the_worked_number():
@@ -151,31 +152,36 @@ def test_a_synthetic_map_says_so():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_sentence_in_plain_words_has_the_numbers_and_what_they_leave_out(language):
+def test_the_first_lines_have_the_number_its_interval_and_what_they_leave_out(language):
     damage_map = make_map(1328, assessed=1.0)
     damage_map.buildings["damage"] = np.where(np.arange(1328) < 265, "destroyed", "no-damage")
-    damage_map.estimates = {"buildings": {"damaged": {"expected": 1259.2, "interval_95": [1243.2, 1277.8]}}}
-    told = damage_map.in_one_sentence(language)
-    for number in (265, 1328, 1243, 1278):
-        assert number_text(number, language) in told
-    assert told.count(".") - told.count("1.") == 1, "one sentence"
+    damage_map.estimates = {"buildings": {"damaged": {"expected": 1259.2, "interval_95": [243.2, 1277.8]}}}
+    told = damage_map.page_headline(language)
+    assert told.number == number_text(265, language)
+    assert number_text(1328, language) in told.sentence
+    assert told.sentence.count(".") - told.sentence.count("1.") == 1, "one sentence"
+    assert (told.bar.low, told.bar.high, told.bar.whole, told.bar.value) == (243.2, 1277.8, 1328, 265)
+    assert told.bar.ends == ("0", number_text(1328, language))
+    assert number_text(1278, language) in told.bar.words
     seen = damage_map.buildings.index >= 5
     damage_map.buildings.loc[~seen, ["status", "reason"]] = ["not_assessed", "under cloud"]
-    assert Phrase("result_left_unassessed", {"number": 5}).text(language) in damage_map.in_one_sentence(language)
-    told = damage_map.in_one_sentence(language)
+    assert Phrase("result_left_unassessed", {"number": 5}).text(language) in damage_map.page_headline(language).limit
     damage_map.damaged_share = {"value": 0.8, "interval_95": [0.0, 0.9]}
-    assert told != damage_map.in_one_sentence(language), "too wide to be told"
-    assert number_text(1278, language) in damage_map.in_one_sentence(language)
-    assert make_map(9, assessed=0.0).in_one_sentence(language) == Phrase("result_none").text(language)
+    wide = damage_map.page_headline(language)
+    assert (wide.bar.value, wide.stated) == (None, ("count_not_told",)), "too wide to be told"
+    for end in (243, 1278):
+        assert number_text(end, language) in wide.number
+    none = make_map(9, assessed=0.0).page_headline(language)
+    assert (none.sentence, none.bar) == (Phrase("result_none").text(language), None)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_map_of_images_that_do_not_match_says_first_that_it_rests_on_the_image_after(language, tmp_path):
     damage_map = make_map(40, assessed=1.0)
-    plain_words = damage_map.in_one_sentence(language), count_sentence(damage_map, language), damage_map.headline()
+    plain_words = damage_map.page_headline(language).limit, count_sentence(damage_map, language), damage_map.headline()
     damage_map.registration = {"status": "failed", "matrix": [[1, 0, 0], [0, 1, 0]]}
     warning = Phrase("result_post_only").text(language)
-    assert damage_map.in_one_sentence(language) == f"{warning} {plain_words[0]}"
+    assert damage_map.page_headline(language).limit == f"{warning} {plain_words[0]}"
     assert count_sentence(damage_map, language) == f"{warning} {plain_words[1]}"
     english = Phrase("result_post_only").text()
     assert damage_map.headline() == summarize(damage_map)["headline"] == f"{english} {plain_words[2]}"
@@ -183,4 +189,4 @@ def test_a_map_of_images_that_do_not_match_says_first_that_it_rests_on_the_image
     assert LayoutWords.of(damage_map, "").sentence.startswith(english), "QGIS"
     none = make_map(9, assessed=0.0)
     none.registration = {"status": "failed"}
-    assert none.in_one_sentence(language) == Phrase("result_none").text(language)
+    assert none.page_headline(language).sentence == Phrase("result_none").text(language)

@@ -20,7 +20,8 @@ from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.products.tables import write_gpkg
 from deepnets4eo.damage.products.words import count_sentence
-from deepnets4eo.outputs import LANGUAGES, number_text
+from deepnets4eo.outputs import number_text
+from deepnets4eo.outputs.wording import LANGUAGES
 
 
 @pytest.fixture

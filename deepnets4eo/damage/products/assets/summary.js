@@ -4,9 +4,7 @@ const MAX_AREAS = 40;
 const OUTSIDE = "outside all areas"; // the row of the buildings in none
 const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
 
-function headline() {
-  return [make("b", {}, ...whole(page.headline)), inWater() ? ` ${inWater()}.` : "", ...(page.advice ? whole(` ${page.advice}`) : [])];
-}
+const headlineNote = () => (inWater() ? `${inWater()}.` : "");
 
 // Damage by structure and by water apart and together, where houses stand in new water.
 function inWater() {

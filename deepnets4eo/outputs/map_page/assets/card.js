@@ -15,7 +15,8 @@ class Card {
     if (i < 0) return;
     const index = this.store.class[i];
     this.host.style.setProperty("--class", rgba(index, 1));
-    this.host.replaceChildren(this.head(i, index), this.chips(), ...cardParts(this.store, i));
+    const [reason, ...facts] = cardParts(this.store, i); // the reason first, so that nobody has to scroll to it
+    this.host.replaceChildren(this.head(i, index), reason, this.chips(), ...facts);
     this.host.scrollTop = 0;
     this.drawChips();
   }

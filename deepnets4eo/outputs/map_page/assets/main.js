@@ -9,7 +9,7 @@ async function start() {
   const store = await loadObjects();
   outlines.load(store);
   const list = new List(store, outlines), card = new Card(store, panels, outlines), strip = new Strip(store, panels, outlines);
-  fillChips(list);
+  fillLayers(list, panels, outlines);
 
   const select = (i, fly) => {
     panels.selected = i;
@@ -40,7 +40,6 @@ async function start() {
   card.onstep = (by) => (by ? list.step(by) : select(-1));
   panels.panels.forEach((panel, number) => steer(panel.canvas, number, { view, panels, outlines, select }));
   wireTools(view, panels);
-  wireScores(panels);
   wireSwipe(panels);
   wireSaving(store, list);
   wirePrinting(store, panels);
@@ -64,6 +63,8 @@ async function start() {
   return { store, view, outlines, panels, list };
 }
 
+const TAP_PX = 4; // a pointer that travels less taps
+
 // Pointer and touch on one panel; both follow.
 function steer(canvas, number, { view, panels, outlines, select }) {
   const fingers = new Map();
@@ -84,7 +85,7 @@ function steer(canvas, number, { view, panels, outlines, select }) {
     const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
     fingers.set(event.pointerId, now);
     travelled += Math.hypot(now[0] - before[0], now[1] - before[1]);
-    if (travelled < 4) return;
+    if (travelled < TAP_PX) return;
     canvas.classList.add("dragging");
     if (other) {
       const spread = Math.hypot(now[0] - other[0], now[1] - other[1]) / Math.max(Math.hypot(before[0] - other[0], before[1] - other[1]), 1);
@@ -95,11 +96,13 @@ function steer(canvas, number, { view, panels, outlines, select }) {
   const lift = (event) => {
     fingers.delete(event.pointerId);
     canvas.classList.remove("dragging");
-    if (event.type === "pointerup" && travelled < 4 && !fingers.size) {
-      if (outlines.together) view.zoomAt(...local(event), 4);
-      else select(outlines.at(view, ...local(event), event.pointerType === "mouse" ? 4 : 14), false);
-    }
+    if (event.type === "pointerup" && travelled < TAP_PX && !fingers.size) tap(event);
   };
+  const tap = (event) => {
+    if (outlines.together) view.zoomAt(...local(event), 4);
+    else select(outlines.at(view, ...local(event), event.pointerType === "mouse" ? 4 : 14), false);
+  };
+  panels.ontap = tap; // of the line over both panels
   canvas.onpointerup = canvas.onpointercancel = lift;
   canvas.onpointerleave = () => hover(view, panels, number, [null, null]);
   canvas.ondblclick = (event) => view.zoomAt(...local(event), 2);
@@ -142,21 +145,6 @@ function swap(panels, swapped) {
 function uncover() {
   const maps = document.getElementById("maps");
   if (getComputedStyle(maps).position === "sticky" && maps.getBoundingClientRect().top > 0) maps.scrollIntoView();
-}
-
-function wireScores(panels) {
-  const choice = document.getElementById("score");
-  document.getElementById("scores").hidden = !panels.scores.length;
-  choice.append(...panels.scores.map((score, number) => make("option", { value: String(number) }, score.mask ? t`Water` : score.role)));
-  choice.onchange = () => {
-    panels.score = choice.value === "" ? null : panels.scores[choice.value];
-    document.getElementById("mask-legend").hidden = !panels.score?.mask;
-    panels.request();
-  };
-  const mask = page.shows_mask ? panels.scores.findIndex((score) => score.mask) : -1;
-  if (mask < 0) return;
-  choice.value = String(mask);
-  choice.onchange();
 }
 
 function wireTools(view, panels) {

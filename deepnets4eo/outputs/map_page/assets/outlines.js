@@ -50,7 +50,7 @@ class Outlines {
 
   // Everything in view; the last of `DRAWN` lies on top.
   draw(context, view) {
-    this.extent(context, view);
+    this.lines(context, view);
     if (!this.store) return drawSquares(context, view, overview());
     const members = this.neighbours.within(view.toCol(0), view.toRow(0), view.toCol(view.width), view.toRow(view.height), this.shown);
     this.together = members.length > page.objects.mostSingle;
@@ -128,10 +128,12 @@ class Outlines {
     context.fill();
   }
 
-  extent(context, view) {
+  // Ground without outlines, and borders, as far as their layers are shown.
+  lines(context, view) {
+    const shown = page.lines.filter((one) => one.visible);
     context.fillStyle = hatching(context);
-    context.fill(pathOf(page.without_outlines, view), "evenodd");
-    const path = pathOf(page.extent, view);
+    context.fill(pathOf(shown.flatMap(({ hatched }) => hatched), view), "evenodd");
+    const path = pathOf(shown.flatMap(({ dashed }) => dashed), view);
     context.lineWidth = 3;
     context.strokeStyle = "rgba(0,0,0,.5)";
     context.stroke(path);

@@ -14,8 +14,7 @@ class Panels {
     this.view = view;
     this.outlines = outlines;
     this.sources = JSON.parse(document.getElementById("images").textContent);
-    this.scores = JSON.parse(document.getElementById("over").textContent);
-    this.score = null; // what lies over the images
+    this.over = JSON.parse(document.getElementById("over").textContent); // rasters over the images, each shown or not
     this.swapped = false;
     this.visible = true;
     this.opacity = 1;
@@ -108,7 +107,7 @@ class Panels {
 
   drawImages(context, source, view) {
     this.drawTiles(context, source, view);
-    if (this.score) this.drawTiles(context, this.score, view);
+    for (const over of this.over) if (over.visible) this.drawTiles(context, over, view);
   }
 
   drawTiles(context, source, view) {

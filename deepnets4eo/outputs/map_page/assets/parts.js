@@ -25,19 +25,45 @@ function fillHeader() {
   document.getElementById("synthetic").hidden = !page.summary.synthetic;
   document.getElementById("title").textContent = titleOf().replace("SYNTHETIC ", "");
   if (page.event_facts.length) document.title = titleOf();
-  document.getElementById("headline").append(...headline());
+  fillHeadline();
   document.getElementById("quality").append(...registrationWords());
   line.textContent = told;
   line.hidden = !told;
   wireFindings();
 }
 
-// All findings are in the page as it was written; with JavaScript all but three lines of the worst are folded behind a button.
+// One large number in one sentence, its interval as a bar, and what the map cannot know.
+function fillHeadline() {
+  const { number: figure, sentence, limit, bar } = page.headline, host = document.getElementById("interval"), note = document.getElementById("limit");
+  document.getElementById("headline").append(make("b", { class: "figure" }, ...whole(figure)), " ", ...whole([sentence, headlineNote()].filter(Boolean).join(" ")));
+  host.hidden = !bar;
+  if (bar) host.append(...intervalBar(bar));
+  note.hidden = !limit;
+  note.append(...whole(limit));
+}
+
+// From left to right in every language, as its numbers are.
+function intervalBar({ low, high, whole: end, value, ends, words }) {
+  const band = make("i", {}), track = make("span", { class: "track" }, band);
+  band.style.left = cssPercent(low / end);
+  band.style.width = `max(3px, ${cssPercent((high - low) / end)})`;
+  if (value !== null) {
+    track.append(make("u", {}));
+    track.lastChild.style.left = cssPercent(Math.min(value / end, 1));
+  }
+  const scale = make("span", { class: "scaled", dir: "ltr", role: "img", "aria-label": `${words}; ${ends[0]}–${ends[1]}` }, make("span", {}, ends[0]), track, make("span", {}, ends[1]));
+  return [scale, make("span", { class: "said" }, ...whole(words))];
+}
+
+// All findings are in the page as it was written; with JavaScript all but two lines of the worst are folded behind a question. Opened,
+// they lie over the images, which keep their size.
 function wireFindings() {
   const [host, worst, button, more] = ["", "-worst", "-button", "-more"].map((part) => document.getElementById(`findings${part}`));
   if (!host) return;
   const fold = (folded) => {
+    host.parentElement.style.height = folded ? "" : `${host.getBoundingClientRect().height}px`;
     host.classList.toggle("folded", folded);
+    host.classList.toggle("opened", !folded);
     button.setAttribute("aria-expanded", String(!folded));
   };
   const offer = () => {
@@ -47,21 +73,7 @@ function wireFindings() {
   fold(true);
   offer();
   addEventListener("resize", offer);
-}
-
-function fillChips(list) {
-  const host = document.getElementById("chips");
-  for (const index of [...DRAWN].reverse()) {
-    const { count, least, range, told, empty } = chipOf(index);
-    if (empty) continue;
-    const chip = make("button", { class: "chip", "aria-pressed": "true", "data-class": classes[index].key, title: t`${classes[index].title}: ${told}. Press to show or hide.` },
-      pie(index), make("span", { class: "chip-title" }, classes[index].title), make("b", {}, count === null ? "–" : least ? apart(`≥ ${number(count)}`) : number(count)), make("span", { class: "chip-range" }, range));
-    chip.onclick = () => {
-      list.toggle(index);
-      chip.setAttribute("aria-pressed", String(!list.hidden.has(index)));
-    };
-    host.append(chip);
-  }
+  addEventListener("keydown", (event) => event.key === "Escape" && fold(true));
 }
 
 const inputFacts = () => Object.entries(page.inputs).map(([role, file]) => [word(role), file]);

@@ -12,7 +12,7 @@ function wirePrinting(store, panels) {
   let idle = 0;
   panels.ondraw = () => {
     clearTimeout(idle); // images cannot be loaded while the page is printed: those beyond the screen are loaded when the view rests
-    idle = setTimeout(() => [...panels.sources, ...(panels.score ? [panels.score] : [])].forEach((source) => [...panels.inSight(source, paperView(panels))]), 300);
+    idle = setTimeout(() => [...panels.sources, ...panels.over.filter((over) => over.visible)].forEach((source) => [...panels.inSight(source, paperView(panels))]), 300);
   };
   matchMedia("print").addEventListener("change", ({ matches }) => (matches ? fill() : empty()));
 }
@@ -25,7 +25,7 @@ function sheetParts(store, panels) {
     shown < store.count ? paragraph(t`Of ${objects(store.count)} the images show the ${number(shown)} chosen in the list.`) : "",
     panels.visible && panels.outlines.together ? paragraph(document.getElementById("together").textContent) : "",
     make("div", { class: "sheet-columns" },
-      box(t`Legend and counts`, ...legendParts()),
+      box(t`Legend and counts`, ...legendParts(), layerLegend(panels)),
       box(t`What this is`, factList(facts), box(t`Images and files`, factList(fewFiles(inputFacts())))),
       caveatsBox(...sheetNotes()),
       box(t`Registration of before and after`, factList(registrationFacts()))),

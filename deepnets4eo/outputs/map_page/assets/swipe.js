@@ -16,17 +16,33 @@ function wireSwipe(panels) {
     line.setAttribute("aria-valuetext", t`${Math.round(100 * at)} % before`);
   };
   move(0.5);
-  button.onclick = () => {
-    const on = host.classList.toggle("swipe");
+  let chosen = false; // by the reader; else by the room
+  const turn = (on) => {
+    if (on === host.classList.contains("swipe")) return;
+    host.classList.toggle("swipe", on);
     button.setAttribute("aria-pressed", String(on));
     line.hidden = !on;
     panels.resize();
   };
-  line.onpointerdown = (event) => line.setPointerCapture(event.pointerId);
-  line.onpointermove = (event) => {
-    const box = host.getBoundingClientRect();
-    if (line.hasPointerCapture(event.pointerId)) move((event.clientX - box.left) / box.width);
+  const suit = () => !chosen && turn(panels.room.suitsSwipe());
+  suit();
+  new ResizeObserver(suit).observe(document.querySelector("main"));
+  button.onclick = () => {
+    chosen = true;
+    turn(!host.classList.contains("swipe"));
   };
+  let travelled = 0;
+  line.onpointerdown = (event) => {
+    line.setPointerCapture(event.pointerId);
+    travelled = 0;
+  };
+  line.onpointermove = (event) => {
+    if (!line.hasPointerCapture(event.pointerId)) return;
+    const box = host.getBoundingClientRect();
+    travelled += Math.hypot(event.movementX, event.movementY);
+    if (travelled >= TAP_PX) move((event.clientX - box.left) / box.width);
+  };
+  line.onpointerup = (event) => travelled < TAP_PX && panels.ontap(event); // what lies under the line can be selected, too
   line.onkeydown = (event) => {
     if (!(event.key in STEPS)) return;
     move(at + STEPS[event.key]);
