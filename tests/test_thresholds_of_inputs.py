@@ -1,5 +1,6 @@
 """Limits at which inputs and what is measured of them are judged otherwise, each from both sides."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,11 @@ from geotiff import write_geotiff
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.damage.areas import _naming_column
-from deepnets4eo.damage.images import is_radar, is_too_coarse
+from deepnets4eo.damage.evidences.water import _not_shown
+from deepnets4eo.damage.images import _smoothest, is_radar, is_too_coarse
 from deepnets4eo.damage.placing import _unusual_fit
 from deepnets4eo.damage.skill import skill_of
+from deepnets4eo.errors import InputError
 from deepnets4eo.floods.clouds import HiddenByClouds
 from deepnets4eo.floods.figures import figure_findings
 from deepnets4eo.floods.ground import _gap_findings
@@ -22,9 +25,10 @@ from deepnets4eo.floods.radar_date import RadarDate
 from deepnets4eo.floods.surface_date import SurfaceDate
 from deepnets4eo.floods.thresholds import DRY, FLOOD
 from deepnets4eo.footprints import read_footprints
+from deepnets4eo.formats.hdf5 import _check_chunks
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import inspect
-from deepnets4eo.outputs import Phrase
+from deepnets4eo.outputs import EventInfo, Phrase
 from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as import scenes
 from deepnets4eo.read_as.kinds import _are_far_from_zero
@@ -218,3 +222,57 @@ def test_a_legend_of_the_catalog_is_recognised_by_three_colours_besides_black_an
     assert (found is not None) is known
     if found is not None:
         assert {*own} <= {entry.color for entry in found.classes}
+
+
+def test_ground_darker_than_three_hundredths_of_the_brightest_is_noise() -> None:
+    """Dark water varies by half of its mean; the smooth ground next to it does not."""
+    rng = np.random.default_rng(0)
+    image = (200 + rng.normal(0, 2, (60, 60))).astype(np.float32)
+    image[:, :30] = 0.02 * 200 * (1 + 0.5 * rng.standard_normal((60, 30)))
+    seen = np.ones((60, 60), bool)
+    assert _smoothest(image, seen) < 0.02
+    dark = np.where(np.arange(60) < 30, 1.25 * image, image)  # 0.025
+    dark[:, 30:] = 200 + 80 * rng.standard_normal((60, 30))
+    assert _smoothest(dark, seen) > 0.2  # not that of the smooth dark
+    assert np.isnan(_smoothest(image, np.zeros((60, 60), bool)))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "packed_bytes", "refused"),
+    [
+        (((1 << 27) + 1,), 0, "more than 1,073,741,824"), ((1 << 27,), 0, ""), ((1 << 27,), 1 << 28, ""), ((1 << 27,), 1000, "packed to 1,000"),
+        ((1 << 10,), 1, ""),
+    ],
+    ids=["a GiB and more", "a GiB", "packed to a quarter", "packed to 1000 bytes", "small"],
+)  # fmt: skip
+def test_chunks_of_a_gigabyte_are_unpacked_if_they_are_as_large_as_they_may_be(
+    chunks: tuple[int, ...], packed_bytes: int, refused: str
+) -> None:
+    stored = SimpleNamespace(get_num_chunks=lambda: 1 if packed_bytes else 0, get_storage_size=lambda: packed_bytes)
+    data = SimpleNamespace(chunks=chunks, dtype=np.dtype("float64"), id=stored)
+    if refused:
+        with pytest.raises(InputError, match=refused):
+            _check_chunks(Path("a.h5"), "cube", data)
+    else:
+        _check_chunks(Path("a.h5"), "cube", data)
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "remedy"),
+    [
+        ("", "note", "--event name="),
+        ("Flood 2023", "caution", "--water"),
+        ("Tornado", None, ""),
+        ("Cyclone", "note", "--water"),
+    ],
+)
+def test_an_image_that_shows_no_water_is_named_with_the_hazard_or_the_water_to_give(
+    name: str, severity: str | None, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepnets4eo.damage.evidences.water._shows_water", lambda *_: False)
+    site: Any = SimpleNamespace(settings=SimpleNamespace(water=None), event=EventInfo(name=name))
+    found = _not_shown(site)
+    assert [finding.severity for finding in found] == [severity] * (severity is not None)
+    assert all(remedy in finding.remedy for finding in found)
+    given: Any = SimpleNamespace(settings=SimpleNamespace(water="water.tif"), event=EventInfo(name=name))
+    assert _not_shown(given) == ()

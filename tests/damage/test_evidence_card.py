@@ -1,5 +1,7 @@
 """A card says what a score means for damage, and its skill limits its part in the decision."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from refusals import raises_naming
@@ -47,6 +49,9 @@ def test_a_card_is_written_beside_its_raster_and_read_again(tmp_path):
     path = card.write(tmp_path / "score.tif")
     assert path == card_path(tmp_path / "score.tif") == tmp_path / "score.evidence.yaml"
     assert EvidenceCard.read(path) == card
+    assert card.synthetic is False  # unless somebody says so
+    made_up = replace(card, synthetic=True)
+    assert EvidenceCard.read(made_up.write(tmp_path / "score.tif")) == made_up
 
 
 @pytest.mark.parametrize("text", ["intercept: 1\nslope: 2\n", "a list", "intercept: x\nslope: 1\n"])

@@ -114,6 +114,19 @@ def test_shifts_are_measured_without_the_scatter_of_buildings() -> None:
     assert fit_site_shift(log_odds[number < 1], damaged[number < 1], number[number < 1]) == UNKNOWN_SITE
 
 
+@pytest.mark.parametrize(("sites", "each", "known"), [(1, 12, False), (2, 12, True), (2, 8, True), (2, 7, False)])
+def test_two_sites_of_eight_buildings_of_either_kind_say_how_far_sites_differ(
+    sites: int, each: int, known: bool
+) -> None:
+    number, damaged = np.repeat(np.arange(sites), 2 * each), np.tile([False, True], sites * each)
+    log_odds = 4.0 * damaged - 2 + number + np.random.default_rng(0).normal(size=len(number))
+    fitted = fit_site_shift(log_odds, damaged, number)
+    assert (fitted != UNKNOWN_SITE) is known
+    if known:
+        assert fitted.level == pytest.approx((-1.5, 2.5), abs=0.6)
+        assert fitted.correlation == 0  # of two sites
+
+
 def test_it_is_read_as_it_was_written_and_damaged_content_is_refused() -> None:
     content = SHIFT.to_dict()
     assert SiteShift.from_dict(content) == SHIFT

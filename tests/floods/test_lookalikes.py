@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 pytest.importorskip("numba")
 
-from deepnets4eo.floods import FloodOptions, RadarImage, optical_water, radar_water
+from deepnets4eo.floods import FloodOptions, RadarImage, WaterMapper, optical_water, radar_water
 from deepnets4eo.floods.date_kinds import KINDS
 from deepnets4eo.floods.figures import _flooded_cover
 from deepnets4eo.floods.layer_names import FIRST, POST
@@ -19,7 +19,7 @@ from deepnets4eo.floods.products import flood_polygons
 from deepnets4eo.floods.surface_date import surface_grid
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
 from deepnets4eo.grid import Grid, blocks
-from deepnets4eo.rasters import Layer, without_implausible
+from deepnets4eo.rasters import Layer, Scene, without_implausible
 
 SIDE = 200
 
@@ -173,3 +173,27 @@ def test_flooded_cover_is_summed_by_class_over_what_both_rasters_show() -> None:
         assert row["flood_ha"] / row["seen_ha"] == pytest.approx((both & (water == FLOOD)).sum() / both.sum())
     total = sum(row["seen_ha"] for row in rows)
     assert total == pytest.approx(((classes < 255) & known & seen).sum() / 100, rel=0.02)
+
+
+def radar(wet: tuple[slice, slice], seed: int) -> Layer:
+    """Calibrated VV in dB with a lake."""
+    values = np.random.default_rng(seed).normal(-9, 1, (1, 160, 160)).astype(np.float32)
+    values[(slice(None), *wet)] -= 12
+    return Layer.open(values, grid=Grid((160, 160), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32631")).with_names(["VV"])
+
+
+def test_the_flood_of_swapped_dates_is_what_fell_dry() -> None:
+    west, east = np.s_[20:120, :70], np.s_[20:120, 90:]
+    layers = {"pre_1": radar(west, 0), "post": radar(east, 1)}
+    mapper = WaterMapper.of_scene(Scene(layers, layers["post"].grid))
+    swapped = mapper.swap_dates()
+    assert swapped is not None
+    assert swapped.dates == {"pre_1": mapper.dates["post"], "post": mapper.dates["pre_1"]}
+    for one, dates, flooded in ((mapper, ("pre_1", "post"), east), (swapped, ("post", "pre_1"), west)):
+        sample = {name: layers[date].read()[0] for name, date in zip(("pre_1", "post"), dates, strict=True)}
+        sample["valid"] = np.ones((160, 160), bool)
+        classes = one.predict_proba(one.inputs.prepare(sample)[None])[0].argmax(axis=0)
+        expected = np.zeros((160, 160), bool)
+        expected[flooded] = True
+        assert ((classes == FLOOD) == expected).mean() > 0.97
+    assert WaterMapper(mapper.inputs, {"post": mapper.dates["post"]}, mapper.options).swap_dates() is None

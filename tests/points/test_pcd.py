@@ -148,3 +148,17 @@ def test_a_small_file_does_not_unpack_to_gigabytes(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 60e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [("COUNT 1 1 1 4 1 5 1 1", "COUNT 1 1 1 4 1 5 1 0"), ("POINTS 60", "POINTS -1"), ("COUNT 1 1 1 4", "COUNT 1 1 1 4000000")],
+    ids=["no value", "fewer than no points", "millions of columns"],
+)  # fmt: skip
+def test_a_field_has_a_value_or_more_but_not_millions(line: str, instead: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.pcd", _points(), "binary")
+    content = path.read_bytes()
+    assert line.encode() in content
+    path.write_bytes(content.replace(line.encode(), instead.encode(), 1))
+    with raises_naming(InputError, "a.pcd", "no fields of numbers"):
+        open_cloud(path)
