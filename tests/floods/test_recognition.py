@@ -19,7 +19,9 @@ from deepnets4eo.floods import (
     write_sure_water,
 )
 from deepnets4eo.floods.optical import mirror_unseen, without_bare_ground
+from deepnets4eo.floods.recognition import _measured_dry
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
+from deepnets4eo.grid import Window
 from deepnets4eo.outputs import EventInfo, Phrase
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters import Layer, Scene
@@ -321,3 +323,11 @@ def test_thick_haze_over_a_drowned_village_is_not_told_and_neither_dry_nor_old_w
     assert (classes[80:, :80] == FLOOD).mean() > 0.9
     assert found.summary["area"]["seen_ha"] < 0.55 * classes.size / 1e4
     assert "clouds_post" in {finding.code for finding in found.findings}
+
+
+def test_ground_is_surely_dry_from_nine_tenths_on() -> None:
+    packed = np.array([[[228, 229, 254, 255]]], np.uint8)  # of 254: 0.898, 0.902, 1, and no data
+    window = Window(0, 0, 1, 4)
+    shares = Layer.open(packed).with_nodata(255)
+    assert _measured_dry(window, shares).tolist() == [[False, True, True, False]]
+    assert not _measured_dry(window, None).any()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +19,9 @@ from rasterio.enums import ColorInterp
 from refusals import raises_naming
 
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.formats.declared import _envi_scale
+from deepnets4eo.formats.picture_structure import _exif_orientation, _png_orientation
+from deepnets4eo.formats.protobuf import varint
 from deepnets4eo.points.files.cloud_file import colour_bits, to_bytes
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import InputSpec
@@ -82,3 +89,57 @@ def test_both_sides_of_a_pixel_are_compared_with_training(
         return
     with raises_naming(RunError, f"{sides[0]:.0f}", "2 m"):
         InputSpec({}, 2.0).check(scene)
+
+
+@pytest.mark.parametrize(
+    ("message", "value"),
+    [(b"\x00", 0), (b"\x7f", 127), (b"\x80\x01", 128), (b"\xff" * 9 + b"\x01", (1 << 64) - 1), (b"\xff" * 10, None)],
+)
+def test_a_number_of_protocol_buffers_has_up_to_ten_bytes(message: bytes, value: int | None) -> None:
+    if value is None:
+        with pytest.raises(ValueError, match="more than 64 bits"):
+            varint(message, 0)
+    else:
+        assert varint(b"?" + message + b"?", 1) == (value, 1 + len(message))
+
+
+@pytest.mark.parametrize(
+    ("text", "scale"), [("10000", 1e-4), ("0", 1.0), ("nan", 1.0), ("none", 1.0), (None, 1.0), ("-2", 1.0)]
+)
+def test_the_scale_of_reflectance_in_an_envi_header_is_a_positive_number(text: str | None, scale: float) -> None:
+    dataset: Any = SimpleNamespace(tags=lambda ns: {} if text is None else {"reflectance_scale_factor": text})
+    assert _envi_scale(dataset) == pytest.approx(scale)
+
+
+def exif(orientation: int, order: str = "<", big: bool = False) -> bytes:
+    """A block with one entry, by the definition of TIFF."""
+    entry = struct.pack(f"{order}HH", 274, 3)
+    mark = b"II" if order == "<" else b"MM"
+    if big:
+        body = struct.pack(f"{order}Q", 1) + entry + struct.pack(f"{order}QHHI", 1, orientation, 0, 0) + bytes(8)
+        return mark + struct.pack(f"{order}HHHQ", 43, 8, 0, 16) + body
+    body = struct.pack(f"{order}H", 1) + entry + struct.pack(f"{order}IHH", 1, orientation, 0) + bytes(4)
+    return mark + struct.pack(f"{order}HI", 42, 8) + body
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+def test_an_orientation_is_read_in_either_order_of_bytes(order: str, big: bool) -> None:
+    assert [_exif_orientation(exif(number, order, big)) for number in (1, 6, 8, 9, 0)] == [1, 6, 8, 1, 1]
+    assert _exif_orientation(b"Exif\0\0" + exif(3, order, big)) == 3
+    cut = exif(6, order, big)[:20]
+    assert _exif_orientation(cut) == 1
+    many = struct.pack("<HI", 42, 8) + struct.pack("<H", 65_535)
+    assert _exif_orientation(b"II" + many) == 1
+
+
+def test_a_png_states_its_orientation_before_its_pixels() -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + bytes(4)
+
+    head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13))
+    turned, pixels = chunk(b"eXIf", exif(6)), chunk(b"IDAT", b"x")
+    read = [
+        _png_orientation(io.BytesIO(head + rest)) for rest in (turned + pixels, pixels + turned, chunk(b"IEND", b""))
+    ]
+    assert read == [6, 1, 1]

@@ -214,3 +214,10 @@ def test_a_drop_over_the_whole_scene_is_reported(tmp_path):
     measured = coherence_raster(files, tmp_path / "drop.tif")
     assert measured.median == pytest.approx(0.4, abs=0.03)
     assert len(measured.lines()) == 2
+
+
+@pytest.mark.parametrize("shapes", [((8, 8), (8, 9)), ((2, 8, 8), (2, 8, 8))])
+def test_images_of_two_shapes_or_of_several_bands_have_no_coherence(shapes: tuple[tuple[int, ...], ...]) -> None:
+    pre, post = (np.ones(shape, np.complex64) for shape in shapes)
+    with raises_naming(InputError, *shapes, "one shape"):
+        interferometric_coherence(pre, post, (3, 3))

@@ -1,5 +1,7 @@
 """The sigmoid of least log loss: no other line is better, whatever the unit and the tails of the scores."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from refusals import raises_naming
@@ -51,3 +53,20 @@ def test_a_calibration_error_takes_probabilities_only(confidence: float) -> None
 def test_a_sigmoid_takes_targets_from_0_to_1_only() -> None:
     with raises_naming(InputError, "targets from 0 to 1"):
         fit_sigmoid(np.arange(3.0), np.array([-1.0, 0, 1]), np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: calibration_error(np.ones(3), np.ones(3, bool), bins=0), "bins is 0"),
+        (lambda: calibration_error(np.array([1.1, 0.5]), np.ones(2, bool)), "0 to 1|0–1|between"),
+        (lambda: temperature(np.ones(3), np.zeros(3, int)), r"\(3,\)"),
+        (lambda: temperature(np.array([[np.inf, 0.0]]), np.zeros(1, int)), "finite"),
+        (lambda: temperature(np.zeros((2, 2)), np.array([0, 2])), "class indices 0 to 1"),
+        (lambda: temperature(np.zeros((2, 2)), np.array([0, -1])), "class indices 0 to 1"),
+        (lambda: temperature(np.zeros((2, 2)), np.array([0.0, 1.0])), "float64"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_refused(call: Callable[[], float], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        call()

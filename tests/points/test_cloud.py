@@ -1,5 +1,7 @@
 """A cloud refuses what is no cloud, and keeps what belongs to a point together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from refusals import raises_naming
@@ -32,3 +34,27 @@ def test_coordinates_that_are_no_cloud_are_refused(xyz, message):
 def test_a_measurement_of_another_length_is_refused():
     with raises_naming(InputError, "3", "2"):
         PointCloud(np.zeros((2, 3)), intensity=np.zeros(3, np.float32))
+
+
+def test_joined_clouds_keep_what_all_have_measured() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (
+        PointCloud(
+            rng.random((number, 3)),
+            classification=np.full(number, number, np.uint8),
+            source=name,
+            synthetic=name == "a",
+        )
+        for number, name in ((3, "a"), (2, "b"))
+    )
+    second = replace(second, intensity=np.ones(2, np.float32), withheld=np.array([True, False]))
+    joined = PointCloud.join([first, second])
+    np.testing.assert_array_equal(joined.xyz, np.concatenate([first.xyz, second.xyz]))
+    assert joined.classification is not None
+    assert joined.classification.tolist() == [3, 3, 3, 2, 2]
+    assert joined.intensity is None  # the first has none
+    assert joined.withheld is not None
+    assert joined.withheld.tolist() == [False, False, False, True, False]
+    assert (joined.source, joined.synthetic) == ("a", True)
+    assert PointCloud.join([first, first]).withheld is None
+    assert PointCloud.join([second]) is second

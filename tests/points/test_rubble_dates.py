@@ -16,11 +16,12 @@ from odc.geo.geobox import GeoBox
 from scipy.spatial.transform import Rotation
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.outputs import Phrase
 from deepnets4eo.points import PointCloud, RubbleOptions, debris_history, debris_volumes
 from deepnets4eo.points.height_grid import grid_around, height_grid
 from deepnets4eo.points.rubble import epochs
-from deepnets4eo.points.rubble.dates import motion_that_counts
-from deepnets4eo.points.rubble.epochs import register_points, with_walls
+from deepnets4eo.points.rubble.dates import describe, epoch_findings, motion_that_counts
+from deepnets4eo.points.rubble.epochs import EpochFit, register_points, with_walls
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.rasters import Layer
@@ -271,3 +272,49 @@ def test_a_motion_counts_beyond_its_standard_error_and_the_least_lengths(off_m, 
         assert found is (motion if applied == "all" else None)
     fit.status = "failed"
     assert motion_that_counts(fit, 0.5) is None
+
+
+def fit_of(status: str, *, in_plane: bool = True, applied: bool = False, east: float = -0.3) -> EpochFit:
+    corners = np.array([[0.0, 0, 0], [100, 0, 0], [0, 100, 0], [100, 100, 0]])
+    motion = RigidMotion.upwards(0.2, corners.mean(axis=0))
+    quality = SimpleNamespace(residual_m=0.05)
+    reason = None if status == "ok" else Phrase("epoch_too_few", {})
+    return EpochFit(
+        status,
+        reason,
+        motion,
+        quality,
+        corners,
+        in_plane,
+        motion if applied else None,
+        ("/a/later.laz", "/a/first.laz"),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("fits", "found"),
+    [
+        ([fit_of("ok")], []),
+        ([fit_of("ok", applied=True)], [("dates_moved", "note")]),
+        ([fit_of("failed")], [("dates_do_not_fit", "worthless")]),
+        ([fit_of("failed"), fit_of("ok")], [("dates_do_not_fit", "caution")]),
+        ([fit_of("degraded", applied=True)], [("dates_moved", "note"), ("dates_fit_weakly", "caution")]),
+        ([fit_of("degraded", in_plane=False)], [("dates_position_unknown", "caution")]),
+    ],
+    ids=["ok", "moved", "no date fits", "one does not fit", "weak", "height alone"],
+)
+def test_dates_are_named_by_how_they_fit(fits: list[EpochFit], found: list[tuple[str, str]]) -> None:
+    findings = epoch_findings(fits)
+    assert [(finding.code, finding.severity) for finding in findings] == found
+    for finding in findings:
+        assert str(finding.values["later"]) == "later.laz"
+        assert str(finding.values["first"]) == "first.laz"
+
+
+def test_an_offset_is_described_as_far_as_it_was_measured() -> None:
+    height, whole = describe(fit_of("ok", in_plane=False)), describe(fit_of("ok"))
+    assert (height.key, height.values) == ("epoch_offset_in_height", {"up": pytest.approx(-0.2)})
+    assert whole.key == "epoch_offset"
+    assert whole.values == {
+        name: pytest.approx(-0.2 if name == "up" else 0.0) for name in ("east", "north", "up", "turn_deg", "tilt_deg")
+    }

@@ -208,3 +208,43 @@ def test_arrays_whose_bands_come_last_are_refused_with_the_order() -> None:
     with raises_naming(GridError, "30", "40"):
         Scene.open(image=np.zeros((3, 30, 40), np.uint8), labels=np.zeros((40, 30), np.uint8))
     assert Scene.open(image=np.zeros((3, 40, 30), np.uint8), labels=np.zeros((40, 30), np.uint8)).shape == (40, 30)
+
+
+def array_of(values: Any = None, dims: tuple[str, ...] = ("y", "x"), **coords: Any) -> xarray.DataArray:
+    values = np.ones((3, 4), np.float32) if values is None else values
+    centres = {"y": [30.0, 20.0, 10.0], "x": [5.0, 15.0, 25.0, 35.0]}
+    return xarray.DataArray(
+        values, dims=dims, coords={**{name: centres[name] for name in dims if name in centres}, **coords}
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (array_of(np.ones((2, 3, 4, 5)), ("time", "z", "level", "member")), ("time, z, level, member", "rows and columns")),
+        (array_of().drop_vars("x"), ("no coordinates along 'x'",)),
+        (array_of().assign_attrs(transform=(10.0, 0.0, 0.0, 0.0, -10.0, 999.0)), ("states a transform", "999")),
+        (array_of().assign_attrs(resolution=20.0), ("resolution", "20.0")),
+    ],
+)  # fmt: skip
+def test_an_array_without_an_even_grid_is_refused(data: xarray.DataArray, words: tuple[str, ...]) -> None:
+    with raises_naming(GridError, *words):
+        grid_of(data)
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"resolution": "10 m"}, {"resolution": (10.0, 10.0)}, {"res": 10.0}, {"resolution": (1, 2, 3)}, {"transform": "none"},
+        {"transform": (1.0, 2.0)}, {"transform": (10.0, 0.0, 0.0, 0.0, -10.0, 35.0)}, {"transform": (0.0,) * 6},
+    ],
+)  # fmt: skip
+def test_words_that_are_no_other_grid_leave_that_of_the_coordinates(attrs: dict[str, Any]) -> None:
+    assert grid_of(array_of().assign_attrs(attrs)).affine == Affine(10, 0, 0, 0, -10, 35)
+
+
+def test_values_that_are_no_numbers_and_a_fourth_axis_are_refused() -> None:
+    with raises_naming(InputError, "<U1", "expected numbers"):
+        Layer.open(array_of(np.full((3, 4), "a")))
+    with raises_naming(InputError, "'time', 'band', 'y', 'x'", "Choose one of time"):
+        Layer.open(array_of(np.ones((2, 2, 3, 4), np.float32), ("time", "band", "y", "x")))
