@@ -3,12 +3,17 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import raises_naming
 
-from deepnets4eo.damage import EvidenceCard
+from deepnets4eo.damage import EvidenceCard, PointEvidence, RasterEvidence
+from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.evidences.points import PointScore
+from deepnets4eo.damage.evidences.rasters import ScoreLayer
 from deepnets4eo.damage.skill import card_path
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters import Layer
 
 
 def scores(seed: int, count: int = 4000, gap: float = 2.0):
@@ -77,3 +82,40 @@ def test_numbers_that_are_none_are_refused():
 def test_buildings_that_cannot_be_ranked_are_refused(values, damaged, message):
     with pytest.raises(InputError, match=message):
         EvidenceCard.fit(values, damaged)
+
+
+def seen(column: str) -> Buildings:
+    """Four buildings: one has no score, one is not assessed."""
+    frame = pd.DataFrame({"status": ["assessed"] * 3 + ["not_assessed"], column: [0.1, np.nan, 0.9, 0.5]})
+    return Buildings(frame, {column: "a score"})
+
+
+@pytest.mark.parametrize(("weight", "code"), [(0.0, "points_shown"), (0.4, "points_used")])
+def test_points_are_named_with_the_weight_that_they_have(weight: float, code: str) -> None:
+    score = PointScore(PointEvidence("post.laz", "pre.laz", weight=weight))
+    finding = score.finding(seen(score.column))
+    assert (finding.code, finding.values["missing"], finding.values["assessed"]) == (code, 1, 3)
+    assert score.weight == pytest.approx(weight)  # an AUC of 1
+    if weight:
+        assert (finding.values["auc"], finding.values["buildings"]) == (1.0, 808)
+        assert score.to_dict()["card"]["intercept"] == -4.761
+    assert score.paths == {"points_post": "post.laz", "points_pre": "pre.laz"}
+
+
+@pytest.mark.parametrize(
+    ("card", "weight", "code"),
+    [
+        (EvidenceCard(0.0, 1.0, 0.9, 100), 0.5, "evidence_used"), (EvidenceCard(0.0, 1.0, 0.9, 100, synthetic=True), 0.5, "evidence_used"),
+        (None, 0.5, "evidence_unvalidated"), (EvidenceCard(0.0, 1.0, 0.5, 100), None, "evidence_without_skill"),
+    ],
+)  # fmt: skip
+def test_a_raster_is_named_by_what_its_card_shows(card: EvidenceCard | None, weight: float | None, code: str) -> None:
+    layer = ScoreLayer(
+        RasterEvidence("score", "score.tif", weight=weight), Layer.open(np.zeros((1, 4, 4))), 1.0, card, None
+    )
+    finding = layer.finding(seen(layer.column))
+    assert (finding.code, finding.values["missing"], finding.values["assessed"]) == (code, 1, 3)
+    if code == "evidence_used" and card is not None:
+        assert finding.values["synthetic"] == (100 if card.synthetic else None)
+        assert finding.values["skill"] == pytest.approx(0.8)
+        assert finding.values["weight"] == pytest.approx(layer.weight)

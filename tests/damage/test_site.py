@@ -1,5 +1,7 @@
 """The value that goes through a damage job: every step returns it extended, and none changes what another holds."""
 
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,13 @@ import shapely
 from affine import Affine
 from refusals import raises_naming
 
+from deepnets4eo.damage import placing
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.work import step_progress
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs import Finding
+from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.rasters import Layer
 
 GRID = Grid((20, 30), Affine(0.5, 0, 400_000, 0, -0.5, 5_000_000), "EPSG:32633")
@@ -90,3 +93,76 @@ def test_the_steps_share_the_progress_one_after_the_other(graded: bool, paired: 
         graded and paired,
         graded and not paired,
     )
+
+
+@dataclass(frozen=True)
+class Registered:
+    """As much of a registration as roofs test."""
+
+    status: str = "degraded"
+    usable: bool = True
+    why: Phrase | None = None
+    shift_m: float = 9.0
+    model: str = "affine"
+    matrix: Any = None
+    dx_m: float = 5.0
+    dy_m: float = -3.0
+
+
+@pytest.mark.parametrize(
+    ("registration", "unmoved", "moved", "why"),
+    [
+        (Registered(), (0.5, 0.1), 0.1, ["roofs_agree_without_shift"]),
+        (Registered(why=Phrase("pre_image")), (0.5, 0.1), 0.1, ["pre_image", "roofs_agree_without_shift"]),
+        (Registered(), (0.5, 0.1), 0.5, None),
+        (Registered(), (0.1, 0.1), 0.0, None),
+        (Registered(usable=False), (0.5, 0.1), 0.9, ["roofs_agree_as_georeferenced"]),
+        (Registered(usable=False), (np.nan, 0.1), 0.0, None),
+        (Registered(status="ok"), (0.5, 0.1), 0.1, None),
+    ],
+    ids=["clearly better", "with its reason", "as good", "by chance", "failed", "not measured", "sure"],
+)
+def test_images_stay_as_georeferenced_if_roofs_agree_clearly_better(
+    registration: Registered,
+    unmoved: tuple[float, float],
+    moved: float,
+    why: list[str] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(placing, "roofs_in_place", lambda *args: (moved, 0.1) if args[3] is registration else unmoved)
+    inputs: Any = SimpleNamespace(pre="pre", post="post", outlines_px=None)
+    settings: Any = SimpleNamespace(assume_registered=False)
+    found: Any = placing._tested_by_roofs(inputs, registration, settings)  # type: ignore[arg-type]
+    assert (found is not registration) is (why is not None)
+    if why is not None:
+        assert (found.status, found.model, found.dx_m, found.dy_m) == ("degraded", "translation", 0.0, 0.0)
+        assert [reason.key for reason in found.why.values["reasons"]] == why
+    assert placing._tested_by_roofs(inputs, registration, SimpleNamespace(assume_registered=True)) is registration  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("by_water", "severity"), [(0, None), (7, "caution")])
+@pytest.mark.parametrize("has_pre", [True, False])
+def test_outlines_without_a_position_are_a_caution_if_water_graded_buildings_all_the_same(
+    by_water: int, severity: str | None, has_pre: bool
+) -> None:
+    own = (Finding("alignment_failed", "worthless"),)
+    position = SimpleNamespace(known=False, alignment=SimpleNamespace(why=Phrase("pre_image")), findings=own)
+    site: Any = SimpleNamespace(
+        position=position,
+        registered_pre="pre" if has_pre else None,
+        registration=SimpleNamespace(why=Phrase("post_image")),
+    )
+    found = placing.position_findings(site, by_water)
+    if severity is None:
+        assert found is own
+        return
+    (finding,) = found
+    assert (finding.code, finding.severity, finding.values["number"], finding.values["far_m"]) == (
+        "alignment_failed",
+        "caution",
+        7,
+        8.0,
+    )
+    assert (finding.values["farther"] is None) is has_pre
+    position.known = True
+    assert placing.position_findings(site, by_water) is own
