@@ -20,7 +20,17 @@ from geotiff import write_geotiff
 import deepnets4eo.cli
 from deepnets4eo.cli import output
 from deepnets4eo.cli.main import main
-from deepnets4eo.cli.output import PROGRAM, STDOUT, VisibleFormatter, echo, own_command, progress, show_json, visible
+from deepnets4eo.cli.output import (
+    PROGRAM,
+    STDOUT,
+    VisibleFormatter,
+    echo,
+    own_command,
+    progress,
+    show_footprints,
+    show_json,
+    visible,
+)
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
 TURNED = "\u202egpj.exe"
@@ -214,3 +224,21 @@ def test_on_windows_only_commands_with_spaces_are_quoted_and_called(
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py")])
     monkeypatch.setattr(sys, "executable", str(script))
     assert own_command() == f"{expected.format(script)} -m {PROGRAM}"
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({}, ""),
+        ({"repaired": 2}, "footprints: 8 of 10 rows used, 2 repaired"),
+        ({"renamed": 1}, "footprints: 8 of 10 rows used, 1 id renamed"),
+        ({"dropped": {"not a polygon": 1, "empty": 1}}, "footprints: 8 of 10 rows used; left out: 1 not a polygon; 1 empty"),
+        ({"repaired": 1, "renamed": 3, "dropped": {"empty": 2}}, "footprints: 8 of 10 rows used, 1 repaired, 3 ids renamed; left out: 2 empty"),
+    ],
+)  # fmt: skip
+def test_one_line_tells_what_was_done_to_footprints(
+    changed: dict[str, object], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_footprints({"read": 10, "used": 8, "dropped": {}, "repaired": 0, "renamed": 0} | changed)
+    show_footprints({})
+    assert capsys.readouterr().err.strip() == line

@@ -4,10 +4,12 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from geotiff import write_geotiff
@@ -23,6 +25,7 @@ from deepnets4eo.evaluation import MapReview
 from deepnets4eo.evaluation.sampled.classes import ClassMap
 from deepnets4eo.evaluation.sampled.draw import draw_pixels
 from deepnets4eo.evaluation.sampled.estimates import by_area, estimate_difference
+from deepnets4eo.evaluation.sampled.page import _open_images
 from deepnets4eo.evaluation.sampled.trusted import trusted_classes, trusted_zone
 from deepnets4eo.evaluation.sampled.zones import Zones
 from deepnets4eo.metrics import area_adjusted
@@ -396,3 +399,50 @@ def test_pixels_of_equal_area_leave_the_counts_of_answers() -> None:
     assert uneven[0, 1] / uneven[0].sum() == pytest.approx(0.6)
     assert uneven[0].sum() == pytest.approx(25 / 11)  # (1 + 3 + 1)² / (1 + 9 + 1)
     assert uneven[1, 1] == 2  # as few as there are
+
+
+def test_a_map_without_pixels_and_classes_that_are_answers_give_no_sample(tmp_path: Path) -> None:
+    empty = write_labels(tmp_path / "empty.tif", np.full((8, 8), 255, np.uint8))
+    with rasterio.open(empty, "r+") as file:
+        file.write(np.full((1, 8, 8), 255, np.uint8))  # indices of classes would be values of the legend
+    with raises_naming(InputError, "no pixel can be drawn"):
+        MapReview.draw(empty, tmp_path / "sample.gpkg", looks=4)
+    legend = Legend.from_dict(
+        COVER.to_dict()
+        | {
+            "classes": [
+                entry | {"name": "other"} if entry["name"] == "town" else entry for entry in COVER.to_dict()["classes"]
+            ]
+        }
+    )
+    with raises_naming(InputError, "'other'", "Rename it"):
+        MapReview.draw(
+            write_labels(tmp_path / "map.tif", np.zeros((8, 8), np.uint8), legend), tmp_path / "sample.gpkg", looks=4
+        )
+
+
+@pytest.mark.parametrize(
+    ("images", "crs", "words"),
+    [
+        ([{}] * 3, "EPSG:32631", "got 3 images"),
+        ([{"crs": None}], "EPSG:32631", "has no CRS, the map has one"),
+        ([{}], None, "has a CRS, the map has none"),
+        ([{"origin": (600_000, 5_000_000)}], "EPSG:32631", "does not show the map"),
+        ([{"origin": (500_000, 5_100_000)}], "EPSG:32631", "does not show the map"),
+        ([{"origin": (499_980, 5_000_000)}], "EPSG:32631", "does not show the map"),
+    ],
+    ids=["three", "no CRS", "a CRS", "east", "north", "west"],
+)  # fmt: skip
+def test_images_that_do_not_show_the_points_are_refused(
+    images: list[dict[str, Any]], crs: str | None, words: str, tmp_path: Path
+) -> None:
+    paths = [
+        write_geotiff(tmp_path / f"{number}.tif", np.ones((16, 16), np.uint8), **how)
+        for number, how in enumerate(images)
+    ]
+    points = gpd.GeoDataFrame(geometry=[shapely.Point(500_004, 4_999_990)], crs=crs)
+    with pytest.raises(InputError, match=words):
+        _open_images(paths, points)
+    two = [write_geotiff(tmp_path / f"{name}.tif", np.ones((16, 16), np.uint8)) for name in ("pre", "post")]
+    placed = points.set_crs("EPSG:32631", allow_override=True)
+    assert [list(_open_images(two[:count], placed)) for count in (1, 2)] == [["image"], ["pre", "post"]]

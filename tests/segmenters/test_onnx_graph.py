@@ -11,7 +11,7 @@ from refusals import raises_naming
 
 from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import RunError
-from deepnets4eo.segmenters import RunFolder
+from deepnets4eo.segmenters import RunFolder, onnx_graph
 from deepnets4eo.segmenters.int8_network import FACTS, INPUT, OUTPUT, Int8Network
 from deepnets4eo.segmenters.onnx_graph import OnnxGraph
 
@@ -199,3 +199,39 @@ def test_logits_of_another_number_of_classes_are_refused(tmp_path: Path) -> None
     assert INPUT == "image"
     with raises_naming(RunError, str(file), "(1, 1, 64, 64)"):
         Int8Network(file, classes=3).logits(IMAGE)
+
+
+def test_a_file_that_is_too_large_or_not_to_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder.onnx").mkdir()
+    for name in ("folder.onnx", "none.onnx"):
+        with raises_naming(RunError, name, "cannot be read"):
+            OnnxGraph.open(tmp_path / name)
+    (tmp_path / "large.onnx").write_bytes(bytes(11))
+    monkeypatch.setattr(onnx_graph, "MAX_BYTES", 10)
+    with raises_naming(RunError, "large.onnx", "more than 2 GB"):
+        OnnxGraph.open(tmp_path / "large.onnx")
+
+
+@pytest.mark.parametrize("content", ["number", "deep"])
+def test_what_is_no_message_or_nests_without_end_is_no_graph(content: str) -> None:
+    message = b"\x38\x05"  # the graph of a model (field 7) as a number
+    if content == "deep":  # graph → node → attribute → graph …, each within the other
+        message = b""
+        for number in [6, 5, 1] * 60 + [7]:
+            length, size = len(message), b""
+            while length > 0x7F:
+                size, length = size + bytes([length & 0x7F | 0x80]), length >> 7
+            message = bytes([number << 3 | 2]) + size + bytes([length]) + message
+    with raises_naming(RunError, "net.onnx"):
+        OnnxGraph(message, "net.onnx").check()
+
+
+def test_an_error_of_the_runtime_is_of_memory_or_of_the_file() -> None:
+    graph = OnnxGraph(b"", "net.onnx")
+    assert isinstance(graph._failure(MemoryError("bad allocation"), "computed"), MemoryError)
+    other = graph._failure(ValueError("first line\nsecond line"), "read")
+    assert isinstance(other, RunError)
+    assert "net.onnx cannot be read by ONNX Runtime" in str(other)
+    assert "first line" in str(other)
+    assert "second line" not in str(other)
+    assert "ValueError()" in str(graph._failure(ValueError(), "read"))
