@@ -54,7 +54,7 @@ def test_an_entry_that_does_not_fit_is_refused(drawn: Path, entries: dict[str, o
         MapReview.open(change(drawn, **entries))
 
 
-ZONES = {"limits": [0.5, 0.0], "pixels": [[5, 2], [4, 1]], "zone_of": [0, 1, 1]}
+ZONES = {"limits": [0.5, 0.0], "sizes": [[5.0, 2.5], [4.0, 1.0]], "zone_of": [0, 1, 1]}
 ONE_MAP = {
     "classes": ["dry", "wet"], "colours": [None, [0, 0, 9]], "stratum": [0, 1, 1], "pixels": [9, 3], "hectares": [0.9, 0.3],
     "areas": [0.1, 0.1, 0.1], "images": [], "kind": "map", "maps": ["map.tif"], "zones": ZONES,
@@ -72,6 +72,12 @@ def test_a_whole_entry_is_read_as_it_is(whole: dict[str, Any]) -> None:
     }
 
 
+def test_zones_of_an_earlier_sample_count_pixels() -> None:
+    earlier = {name: value for name, value in ZONES.items() if name != "sizes"} | {"pixels": [[5, 2], [4, 1]]}
+    read = DrawnSample.read(json.dumps(ONE_MAP | {"zones": earlier}), Path("sample.gpkg"))
+    assert read["zones"]["sizes"] == [[5.0, 2.0], [4.0, 1.0]]
+
+
 @pytest.mark.parametrize(
     ("whole", "entries", "what"),
     [
@@ -86,8 +92,8 @@ def test_a_whole_entry_is_read_as_it_is(whole: dict[str, Any]) -> None:
         (ONE_MAP, {"classes_of": [[0, 1, 1], [1, 1, 0]]}, "classes of both maps at all points"),
         (ONE_MAP, {"zones": ZONES | {"zone_of": [0, 1]}}, "zones of all points and classes"),
         (ONE_MAP, {"zones": ZONES | {"zone_of": [0, 1, 2]}}, "zones of all points and classes"),
-        (ONE_MAP, {"zones": ZONES | {"pixels": [[5, 2]]}}, "zones of all points and classes"),
-        (ONE_MAP, {"zones": ZONES | {"pixels": [[5, 2], [4]]}}, "zones of all points and classes"),
+        (ONE_MAP, {"zones": ZONES | {"sizes": [[5, 2]]}}, "zones of all points and classes"),
+        (ONE_MAP, {"zones": ZONES | {"sizes": [[5, 2], [4]]}}, "zones of all points and classes"),
         (TWO_MAPS, {"stratum": [0, 1, 2]}, "strata below their number"),
         (TWO_MAPS, {"maps": ["a.tif"]}, "one map, or two"),
         (TWO_MAPS, {"classes_of": None}, "classes of both maps at all points"),
