@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .numpy_files import list_npz, open_npz
     from .picture_structure import Structure
     from .protobuf import protobuf_fields
-    from .rasters import READ_ERRORS, open_raster, place_advice
+    from .rasters import READ_ERRORS, clear_messages, open_raster, place_advice
     from .stac_items import ITEM_ERRORS, Asset, StacItem, asset_of, fetch_document, parse_document, parse_time
     from .unpacking import check_array_sizes
     from .vector_layers import OSM_AREAS, POINTS, choose_layers, join_layers, split_layer
@@ -80,7 +80,7 @@ else:
             ".numpy_files": ["list_npz", "open_npz"],
             ".picture_structure": ["Structure"],
             ".protobuf": ["protobuf_fields"],
-            ".rasters": ["READ_ERRORS", "open_raster", "place_advice"],
+            ".rasters": ["READ_ERRORS", "clear_messages", "open_raster", "place_advice"],
             ".stac_items": [
                 "ITEM_ERRORS",
                 "Asset",

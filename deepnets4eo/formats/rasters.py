@@ -10,6 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Collection
+from contextlib import suppress
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -111,6 +112,7 @@ def open_raster(
     else:
         driver = _allowed_driver(_state(path))
         dataset = _open(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
+    clear_messages(dataset)
     _check_described(dataset, name)
     _check_block_sizes(dataset, name, most_block_bytes)
     return _checked(dataset, name, honours)
@@ -144,7 +146,14 @@ def _checked(dataset: DatasetReader, name: str, honours: Collection[str]) -> Dat
     except InputError:
         dataset.close()
         raise
+    clear_messages(dataset)
     return dataset
+
+
+def clear_messages(dataset: DatasetReader) -> None:
+    """Clear GDAL's message about a tag that it left out on opening: the next call that looks for errors would raise it."""
+    with suppress(CPLE_BaseError):
+        _ = dataset.colorinterp
 
 
 @lru_cache(maxsize=8)

@@ -30,6 +30,7 @@ from deepnets4eo.formats import (
     READ_ERRORS,
     Declared,
     StoredValues,
+    clear_messages,
     envi,
     is_remote,
     open_raster,
@@ -212,6 +213,7 @@ def _describe(path: str) -> MosaicTile:
     with open_raster(path) as tile:
         check_affine(tile.transform, (tile.height, tile.width), path)
         known_mask = MaskFlags.per_dataset in tile.mask_flag_enums[0]
+        clear_messages(tile)
         hidden_by_alpha = bool(alpha_bands(tile)) and not known_mask
         declared = Declared.of_dataset(tile, path)
         declared.check({"complex", "values"})  # a turned picture or further pages would be read as they are stored

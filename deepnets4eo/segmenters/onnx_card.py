@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -33,6 +34,10 @@ OWN, DEEPNESS_CLASSES = "deepnets4eo", "class_names"  # entries of metadata
 TILE_PX, PROBE_PX = 512, 256
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's photographs
 DATES = ("image_pre", "image_post")
+MAX_HALO_PX = 4096
+MAX_SHOWN = 60  # characters of a value in a message
+NUMBERS = ("float", "double", "int", "uint", "bool", "bfloat")
+ROUNDING = 1e-3  # of probabilities in half precision
 NEEDED = ("bands", "legend", "normalisation", "activation")
 
 
@@ -47,6 +52,7 @@ class ForeignNetwork:
     def open(cls, path: Path, facts: OnnxFacts | None = None) -> ForeignNetwork:
         """Open an ONNX file. Raises RunError for a file that is no safe graph, InputError if something is unknown or does not fit."""
         graph = OnnxGraph.open(path)
+        _check_tensors(graph)
         stated = _stated(graph) | _kept(path) | ({} if facts is None else facts.to_dict())
         missing = [name for name in NEEDED if name not in stated]
         if missing:
@@ -71,7 +77,7 @@ class ForeignNetwork:
         segmenter = OnnxSegmenter(graph, facts, inputs, legend)
         halo = stated.get("halo_px")
         halo_px = measure_halo(segmenter, side or PROBE_PX) if halo is None else int(halo)
-        segmenter.predict_raw(_zeros(segmenter, side or 64))  # refuses outputs that are no scores of the legend
+        _check_scores(segmenter, side or 64)
         segmenter.tiling = (
             Tiling(side, halo_px)
             if side is not None
@@ -93,6 +99,43 @@ class ForeignNetwork:
             f"classes: {', '.join(self.segmenter.legend.names)} ({facts.activation})",
             f"tiles: {tiling.tile_px} px with a halo of {tiling.halo_px} px, measured; the network takes {size}",
         ]
+
+
+def _check_tensors(graph: OnnxGraph) -> None:
+    """Refuse (InputError) a graph that takes no images of floating-point numbers, or returns no numbers."""
+    takes, returns = graph.inputs, graph.outputs
+    if not takes or not returns or any(tensor.dtype != "float" for tensor in takes):
+        words = ", ".join(tensor.dtype for tensor in takes) or "nothing"
+        raise InputError(
+            f"{graph.source} takes {words} and has {len(returns)} outputs; expected images of 32-bit floating-point numbers and scores. Export it so."
+        )
+    if not returns[0].dtype.startswith(NUMBERS):
+        raise InputError(
+            f"{graph.source} returns {returns[0].dtype}; expected scores, or numbers of classes. Export it so."
+        )
+
+
+def _check_scores(segmenter: OnnxSegmenter, side: int) -> None:
+    """Refuse outputs of a small image that are no scores of the legend, or are not as the activation states. Raises InputError, RunError."""
+    import numpy as np
+
+    facts, source = segmenter.facts, segmenter.graph.source
+    image = np.random.default_rng(0).random((1, segmenter.inputs.in_channels, side, side), np.float32)
+    raw = segmenter.raw_output(image)
+    if facts.activation != "classes" and raw.dtype.kind in "iub":
+        raise InputError(
+            f"{source} returns whole numbers, but activation={facts.activation} is of scores. State what they are: --set activation=classes."
+        )
+    known = raw[np.isfinite(raw)] if raw.dtype.kind == "f" else raw.ravel()
+    if not known.size:
+        raise InputError(
+            f"{source} returns no finite number for an image of noise: its weights are damaged. Copy it again."
+        )
+    if facts.activation == "probabilities" and (known.min() < -ROUNDING or known.max() > 1 + ROUNDING):
+        raise InputError(
+            f"{source} returns {known.min():.3g} to {known.max():.3g}, which are no probabilities. State that they are scores: --set activation=logits."
+        )
+    segmenter.predict_raw(_zeros(segmenter, side))
 
 
 def _zeros(segmenter: OnnxSegmenter, side: int) -> Any:
@@ -129,6 +172,14 @@ def _side(graph: OnnxGraph, layout: str) -> int | None:
 def _layer(bands: list[str], stated: Mapping[str, Any], source: str) -> LayerInput:
     """Return the scaling of a layer for a normalisation."""
     values, count = stated["normalisation"], len(bands)
+    if len(set(bands)) < count:
+        raise InputError(
+            f"{source} is given the bands {', '.join(bands)}, one of them twice. Name each band once, in its order."
+        )
+    if 0 in (stated.get("std") or ()):
+        raise InputError(
+            f"{source} states a deviation of 0, by which values are divided. Correct its card or metadata."
+        )
     if values == "imagenet":
         if count != len(MEAN):
             raise InputError(
@@ -199,7 +250,33 @@ def _kept(path: Path) -> dict[str, Any]:
             if fact.name in values and fact.name not in ("legend", "bands")
         }
         OnnxFacts(**facts)  # the values of a card are checked as those of options
+        _check_lists(values, card)
     return values
+
+
+def _check_lists(values: Mapping[str, Any], card: Path) -> None:
+    """Refuse (InputError) what a card states by band and is no list of names or numbers, and a halo that is no number of pixels."""
+    bands, halo = values.get("bands", "a"), values.get("halo_px", 0)
+    checks = {
+        "bands": bool(bands)
+        and (
+            isinstance(bands, str)
+            or (isinstance(bands, list) and all(isinstance(name, str) and name for name in bands))
+        ),
+        "halo_px": isinstance(halo, int) and not isinstance(halo, bool) and 0 <= halo <= MAX_HALO_PX,
+        **{key: _are_numbers(values[key]) for key in ("mean", "std") if values.get(key) is not None},
+    }
+    if wrong := [name for name, holds in checks.items() if not holds]:
+        raise InputError(
+            f"{card} states {wrong[0]} = {str(values[wrong[0]])[:MAX_SHOWN]}; expected names of bands, finite numbers by band, "
+            f"and a halo of 0 to {MAX_HALO_PX} px. Write it again: deepnets4eo models add FILE.onnx …"
+        )
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) for value in values
+    )
 
 
 def _stated(graph: OnnxGraph) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -41,10 +42,11 @@ NO_MEMORY = ("bad_alloc", "bad allocation", "could not create a primitive", "Fai
 
 @dataclass(frozen=True)
 class GraphTensor:
-    """Name and shape of an input or output; None for free sides."""
+    """Name and shape of an input or output, None for free sides, and the type of its numbers, such as float or int64."""
 
     name: str
     shape: tuple[int | None, ...]
+    dtype: str = "float"
 
 
 @dataclass(frozen=True)
@@ -105,18 +107,29 @@ class OnnxGraph:
     @property
     def metadata(self) -> Mapping[str, str]:
         """Return the texts that the graph states of itself. Errors: RunError."""
-        texts: Mapping[str, str] = self.session().get_modelmeta().custom_metadata_map
+        with self._reading():
+            texts: Mapping[str, str] = self.session().get_modelmeta().custom_metadata_map
         return texts
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn the error on names that are no text into RunError."""
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise RunError(f"{self.source} has names that are no text. Copy it again.") from error
 
     @property
     def inputs(self) -> list[GraphTensor]:
         """Return the inputs. Errors: RunError."""
-        return [_tensor(described) for described in self.session().get_inputs()]
+        with self._reading():
+            return [_tensor(described) for described in self.session().get_inputs()]
 
     @property
     def outputs(self) -> list[GraphTensor]:
         """Return the outputs. Errors: RunError."""
-        return [_tensor(described) for described in self.session().get_outputs()]
+        with self._reading():
+            return [_tensor(described) for described in self.session().get_outputs()]
 
     def session(self, threads: int = 1, *, exact: bool = False, keep_memory: bool = False) -> Any:
         """Return the session of ONNX Runtime; `keep_memory` of the largest image for the next; `exact` computes integers as floating-point numbers, as no operations are joined. Errors: RunError."""
@@ -171,7 +184,8 @@ def _session(graph: OnnxGraph, threads: int, *, exact: bool, keep_memory: bool =
 
 
 def _tensor(described: Any) -> GraphTensor:
-    return GraphTensor(described.name, tuple(side if isinstance(side, int) else None for side in described.shape))
+    shape = tuple(side if isinstance(side, int) else None for side in described.shape)
+    return GraphTensor(described.name, shape, str(described.type).removeprefix("tensor(").removesuffix(")"))
 
 
 def _looked_at(message: memoryview, kind: str, depth: int = 0) -> Iterator[tuple[str, str | int]]:

@@ -157,7 +157,10 @@ class OnnxSegmenter(ProbabilitySegmenter):
         if self.facts.activation == "classes":
             numbers = raw[:, 0] if raw.shape[1] == 1 else raw.argmax(axis=1)
             one_hot = numbers[:, None] == np.arange(count)[:, None, None]
-            return np.where(one_hot, np.float32(0), np.log(TINY)).astype(np.float32)
+            scores = np.where(one_hot, np.float32(0), np.log(TINY)).astype(np.float32)
+            return np.where(
+                one_hot.any(axis=1, keepdims=True), scores, np.float32(np.nan)
+            )  # numbers of no class are void
         raw = raw.astype(np.float32, copy=False)
         one_of_two = raw.shape[1] == 1 and count == 2
         if raw.shape[1] != count and not one_of_two:

@@ -1,5 +1,6 @@
 """Tiles as one raster: what makes a mosaic and what does not, one difference at a time; grids and validity of sources."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.inspection import inspect
-from deepnets4eo.rasters import CogWriter, Layer, find_tiles, same_grid
+from deepnets4eo.rasters import CogWriter, Layer, copy_box, find_tiles, same_grid
 
 NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
 
@@ -411,3 +412,20 @@ def test_tiles_with_a_transform_and_no_crs_are_put_together(tmp_path: Path) -> N
     for number, part in enumerate(np.split(values, 2, axis=2)):
         write_geotiff(tmp_path / f"{number}.tif", part, crs=None, transform=Affine(1, 0, 100 + 4 * number, 0, -1, 4))
     np.testing.assert_array_equal(Layer.open(tmp_path).read()[0], values)
+
+
+@pytest.mark.parametrize("kind", [0, 77])
+def test_tiles_with_a_private_tag_of_no_known_type_are_read_and_copied(kind: int, tmp_path: Path) -> None:
+    """GDAL leaves the tag out with a message, which rasterio raises by the next call that looks for errors."""
+    values = np.arange(3 * 32 * 32, dtype=np.uint8).reshape(3, 32, 32)
+    path = write_geotiff(tmp_path / "a.tif", values, tags={"A": "b"}, tiled=False, compress=None)
+    content = bytearray(path.read_bytes())
+    (directory,) = struct.unpack("<I", content[4:8])
+    (count,) = struct.unpack("<H", content[directory : directory + 2])
+    last = directory + 2 + 12 * (count - 1)
+    content[last : last + 12] = struct.pack("<HHII", 65_000, kind, 3, 8)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(Layer.open([path]).read()[0], values)
+    box = Layer.open(path).grid.geographic_extent.boundingbox
+    copy_box([str(path)], tuple(box), {"OF": "a plan"}, tmp_path / "copy.tif")
+    assert Layer.open(tmp_path / "copy.tif").tags["OF"] == "a plan"

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from geotiff import write_geotiff
@@ -15,6 +16,7 @@ from torch import nn
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import OnnxFacts, ensemble_run, load_run, with_card
@@ -199,3 +201,80 @@ def test_dynamic_world_finds_the_water_of_a_real_flood(real_data: Path, tmp_path
     overlap = (water & (truth == 2))[clear].sum() / (water | (truth == 2))[clear].sum()
     assert overlap == pytest.approx(0.62, abs=0.02), "measured by a plain loop: .62; 450 pixels are NaN"
     assert (labels == 255).sum() == 450
+
+
+class Numbers(nn.Module):
+    """A network that returns the numbers of its classes, and perhaps one that its legend lacks."""
+
+    def __init__(self, more: int = 0) -> None:
+        super().__init__()
+        self.network, self.more = small(), more
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.network(image).argmax(dim=1) + self.more
+
+
+def not_finite() -> nn.Module:
+    network = small()
+    with torch.no_grad():
+        network[-1].weight.fill_(math.nan)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("network", "facts", "named"),
+    [
+        (Numbers(), {}, ("whole numbers", "activation=classes")),
+        (not_finite(), {}, ("no finite number", "damaged")),
+        (small(), {"activation": "probabilities"}, ("no probabilities", "activation=logits")),
+        (small(), {"bands": "red,green,red"}, ("red, green, red", "twice")),
+    ],
+)
+def test_outputs_that_are_not_as_stated_are_refused(
+    network: nn.Module, facts: dict, named: tuple, tmp_path: Path
+) -> None:
+    with raises_naming(InputError, *named):
+        load_run(write_onnx(tmp_path / "a.onnx", network), facts=OnnxFacts(**FACTS | facts))
+
+
+def test_numbers_of_classes_that_the_legend_lacks_are_void(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "city.tif", photo())
+    facts = OnnxFacts(**FACTS | {"activation": "classes"})
+    inside = labels_of(write_onnx(tmp_path / "a.onnx", Numbers()), tmp_path / "city.tif", tmp_path / "a.tif", facts)
+    beyond = labels_of(write_onnx(tmp_path / "b.onnx", Numbers(1)), tmp_path / "city.tif", tmp_path / "b.tif", facts)
+    assert {0, 1} >= {*np.unique(inside).tolist()}
+    np.testing.assert_array_equal(beyond, np.where(inside == 0, 1, 255))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"bands": [{"red": "red"}, "green", "blue"]},
+        {"bands": []},
+        {"halo_px": -1},
+        {"std": [1, 0, 1], "mean": [0, 0, 0]},
+        {"mean": ["a"]},
+    ],
+)
+def test_a_damaged_card_is_refused(entry: dict, tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "a.onnx", small())
+    card = read_yaml(with_card(path, OnnxFacts(**FACTS)).write(path))
+    write_yaml(card_path(path), card | entry)
+    with raises_naming(InputError, next(iter(entry)) if "std" not in entry else "deviation of 0"):
+        load_run(path)
+
+
+def test_graphs_that_take_or_return_no_images_of_numbers_are_refused(tmp_path: Path) -> None:
+    tensor, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    text = onnx.helper.make_node("Cast", ["x"], ["y"], to=onnx.TensorProto.STRING)
+    whole = onnx.helper.make_node("Cast", ["x"], ["y"], to=float32)
+    shape = ["N", 3, "H", "W"]
+    for name, node, taken, returned in (
+        ("string", text, float32, onnx.TensorProto.STRING),
+        ("uint8", whole, onnx.TensorProto.UINT8, float32),
+    ):
+        graph = onnx.helper.make_graph([node], "g", [tensor("x", taken, shape)], [tensor("y", returned, shape)])
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(model, tmp_path / f"{name}.onnx")
+        with raises_naming(InputError, name, "Export it so"):
+            load_run(tmp_path / f"{name}.onnx", facts=OnnxFacts(**FACTS))
