@@ -568,7 +568,9 @@ def test_the_picture_names_the_rejected_images(tmp_path: Path, monkeypatch: pyte
     def look(figure: Any, *_: Any, **__: Any) -> None:
         drawn.extend(text.get_text() for text in figure.legends[0].get_texts())
         drawn.extend(text.get_text() for text in figure.axes[0].texts)
+        seen.extend([*figure.axes[0].get_xlim(), *figure.axes[0].get_ylim()])
 
+    seen: list[float] = []
     monkeypatch.setattr(Figure, "savefig", look)
     (tmp_path / "items.json").write_text(json.dumps(collection(item("bad", gsd=1), item("good"), AFTER)))
     plan, shapes = make_plan([str(tmp_path / "items.json")], BOX, DAY, {}, FindOptions())
@@ -576,6 +578,25 @@ def test_the_picture_names_the_rejected_images(tmp_path: Path, monkeypatch: pyte
         draw_coverage(plan, shapes, tmp_path / "plan.png")
     assert any(text.startswith("1: bad, 2023-02-01T10:00Z: score 0.") for text in drawn)
     assert "1" in drawn
+    reach = 1.1 * 0.015  # a tenth more than the images reach from the middle of the box
+    assert seen == pytest.approx([3.005 - reach, 3.005 + reach, 45.005 - reach, 45.005 + reach], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "far", [(2.0, 44.99, 3.02, 45.02), (2.99, 44.99, 4.0, 45.02), (2.99, 44.0, 3.02, 45.02), (2.99, 44.99, 3.02, 46.0)]
+)
+def test_the_picture_reaches_four_sides_of_the_box_from_its_middle(
+    far: tuple[float, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    seen: list[float] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: seen.extend(figure.axes[0].get_xlim()))
+    (tmp_path / "items.json").write_text(json.dumps(collection(item("good", bounds=far), AFTER)))
+    plan, shapes = make_plan([str(tmp_path / "items.json")], BOX, DAY, {}, FindOptions())
+    with pytest.raises(OSError, match="could not write"):
+        draw_coverage(plan, shapes, tmp_path / "plan.png")
+    assert seen == pytest.approx([3.005 - 0.04, 3.005 + 0.04], abs=1e-6)
 
 
 def test_the_score_says_what_it_is_made_of(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
-from deepnets4eo.damage.review import Taught, choose_next, draw_sample, review_counts, teach, teaching
+from deepnets4eo.damage.review import Taught, choose_next, draw_sample, review_counts, taught_map, teach, teaching
 from deepnets4eo.damage.review.regression import Side
 from deepnets4eo.damage.review.teaching import BY_PERSON
 from deepnets4eo.errors import InputError
@@ -249,3 +249,25 @@ def test_forty_answers_teach_where_damage_is_rare() -> None:
     assert (scores["half at the likeliest"] > own).all()
     assert scores["half at the likeliest"][1] > scores["at random"][1] - 0.02
     assert scores["half at the likeliest"][0] > 0.95
+
+
+def test_grades_are_put_into_a_layer_whose_spatial_index_has_triggers() -> None:
+    """As GeoPackages have it: functions of one geometry, which plain SQLite lacks."""
+    columns = ["damage", "damage_prob", "damage_confidence", "damage_set", "reason", "likeliest"]
+    with closing(sqlite3.connect(":memory:")) as database, database:
+        database.execute(
+            f"CREATE TABLE buildings (id TEXT, geom BLOB, {', '.join(dict.fromkeys([*taught_map.COLUMNS, *columns]))})"
+        )
+        database.execute("CREATE TABLE tree (low, high)")
+        ends = "ST_MinX(NEW.geom), ST_MaxY(NEW.geom)"
+        database.execute(
+            f"CREATE TRIGGER inserted AFTER UPDATE ON buildings WHEN NOT ST_IsEmpty(NEW.geom) BEGIN INSERT INTO tree VALUES ({ends}); END"
+        )
+        database.executemany("INSERT INTO buildings (id, damage) VALUES (?, 'no-damage')", [("a",), ("b",)])
+        frame = pd.DataFrame(
+            {"id": ["b", "a"], "damage": ["destroyed", None], "damage_prob": [0.9, np.nan], "reason": ["", "cloud"]}
+        )
+        taught_map._update(database, frame)
+        rows = database.execute("SELECT id, damage, damage_prob, reason FROM buildings ORDER BY id").fetchall()
+        assert rows == [("a", None, None, "cloud"), ("b", "destroyed", 0.9, "")]
+        assert database.execute("SELECT count(*) FROM tree").fetchone() == (0,)  # no geometry is known to be there

@@ -94,6 +94,8 @@ def houses_at(*places: float, side: float = 10.0) -> shapely.MultiPolygon:
         (houses_at(0, 12, 24, 36, 48), 5),
         (houses_at(0, 10.1, 20.2, 30.3, 40.4), 1),  # parts of one building with slits between them
         (shapely.MultiPolygon([*houses_at(0).geoms, *houses_at(40, 60, side=2).geoms]), 1),  # with two sheds
+        (shapely.MultiPolygon([*houses_at(0).geoms, *houses_at(60, side=3.1).geoms]), 1),  # 9.6 % of the area
+        (shapely.MultiPolygon([*houses_at(0).geoms, *houses_at(60, side=3.3).geoms]), 2),  # 10.9 %
         (shapely.Polygon(), 1),
     ],
 )

@@ -15,7 +15,7 @@ from deepnets4eo.damage.products.profiles import CERTAINTY
 from deepnets4eo.damage.products.qgis_layout import LEGEND, MAP, PICTURE, SCALE_BAR
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.qgis_styles import buildings_style
-from deepnets4eo.damage.vocabulary import UNGRADED
+from deepnets4eo.damage.vocabulary import NOT_KNOWN, UNGRADED
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import Layer
 
@@ -306,3 +306,19 @@ def test_a_map_without_findings_prints_what_every_reader_must_know(tmp_path):
     assert "A building without a mark is not known to be undamaged" in caution
     assert "Images © Somebody" in sources
     assert "--event" not in sources
+
+
+def test_buildings_of_unknown_grades_are_coloured_by_the_quarter_of_their_rank() -> None:
+    known, ranked = buildings_style(), buildings_style(12)
+    values = [{entry.get("value") for entry in style[0].iter("category")} for style in (known, ranked)]
+    assert values[1] - values[0] == {f"{NOT_KNOWN}-{number}" for number in (1, 2, 3, 4)}
+    assert values[0] < values[1]
+    attributes, tips = (
+        [text(style) for style in (known, ranked)]
+        for text in (lambda style: style[0].get("attr"), lambda style: style[1].text)
+    )
+    assert "damage_rank" not in attributes[0] + tips[0]
+    assert 'ceil(4 * "damage_rank" / 12.0)' in attributes[1]
+    assert "of 12" in tips[1]
+    assert "damage_prob" in tips[0]
+    assert "damage_prob" not in tips[1]
