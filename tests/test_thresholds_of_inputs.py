@@ -29,6 +29,8 @@ from deepnets4eo.formats.hdf5 import _check_chunks
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import inspect
 from deepnets4eo.outputs import EventInfo, Phrase
+from deepnets4eo.outputs.served_page.server import RequestRefusedError
+from deepnets4eo.prediction.click_page import _whole
 from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as import scenes
 from deepnets4eo.read_as.kinds import _are_far_from_zero
@@ -276,3 +278,24 @@ def test_an_image_that_shows_no_water_is_named_with_the_hazard_or_the_water_to_g
     assert all(remedy in finding.remedy for finding in found)
     given: Any = SimpleNamespace(settings=SimpleNamespace(water="water.tif"), event=EventInfo(name=name))
     assert _not_shown(given) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "is_whole"),
+    [
+        (0, True),
+        (-5, True),
+        (1 << 31, True),
+        ((1 << 31) + 1, False),
+        (True, False),
+        (1.0, False),
+        ("1", False),
+        (None, False),
+    ],
+)
+def test_a_request_names_tiles_by_whole_numbers_of_32_bits(value: object, is_whole: bool) -> None:
+    if is_whole:
+        assert _whole({"row": value}, "row") == value
+    else:
+        with pytest.raises(RequestRefusedError, match="whole number as row"):
+            _whole({"row": value}, "row")

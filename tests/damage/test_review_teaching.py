@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 import shapely
 from refusals import raises_naming
+from scipy.special import logit
 from sklearn.metrics import f1_score, roc_auc_score
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.buildings import NETWORK
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
@@ -271,3 +273,34 @@ def test_grades_are_put_into_a_layer_whose_spatial_index_has_triggers() -> None:
         rows = database.execute("SELECT id, damage, damage_prob, reason FROM buildings ORDER BY id").fetchall()
         assert rows == [("a", None, None, "cloud"), ("b", "destroyed", 0.9, "")]
         assert database.execute("SELECT count(*) FROM tree").fetchone() == (0,)  # no geometry is known to be there
+
+
+@pytest.mark.parametrize("kind", ["network", "prior", "neither"])
+def test_a_network_and_a_prior_are_evidence_that_answers_weigh(kind: str) -> None:
+    table, _ = make_map(known=1.0)
+    rng = np.random.default_rng(0)
+    if kind == "network":
+        p = rng.uniform(0.05, 0.95, len(table))
+        table = table.assign(**dict(zip(NETWORK, [0.8 * (1 - p), 0.2 * (1 - p), 0.3 * p, 0.7 * p], strict=True)))
+    elif kind == "prior":
+        p = rng.uniform(0.05, 0.95, len(table))
+        table = table.assign(prior_probability=p)
+    log_odds = teaching._log_odds(table)
+    evidence = teaching._evidence(table, log_odds)
+    plain = teaching._evidence(make_map(known=1.0)[0], log_odds)
+    added = {"network": 3, "prior": 1, "neither": 0}[kind]
+    assert evidence.shape[1] - plain.shape[1] == added
+    if added:
+        standard = (logit(p) - logit(p).mean()) / logit(p).std()
+        assert any(np.allclose(column, standard, atol=1e-6) for column in evidence.T)
+
+
+def test_buildings_of_which_the_network_thinks_otherwise_are_looked_at_first() -> None:
+    table, _ = make_map(known=0.0)
+    share = table["damage_prob"].fillna(0.5).to_numpy()
+    other = np.arange(COUNT) % 40 == 11
+    p = np.where(other, 1 - share, share)
+    table = table.assign(**dict(zip(NETWORK, [1 - p, 0 * p, 0 * p, p], strict=True)))
+    sure = np.abs(share - 0.5) > 0.35
+    rows = choose_next(table, {}, np.zeros(0, np.intp), 30)
+    assert (other & sure)[rows].mean() > 3 * (other & sure).mean()

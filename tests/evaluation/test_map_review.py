@@ -24,7 +24,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import MapReview
 from deepnets4eo.evaluation.sampled.classes import ClassMap
 from deepnets4eo.evaluation.sampled.draw import draw_pixels
-from deepnets4eo.evaluation.sampled.estimates import by_area, estimate_difference
+from deepnets4eo.evaluation.sampled.estimates import _range_text, by_area, estimate_difference
 from deepnets4eo.evaluation.sampled.page import _open_images
 from deepnets4eo.evaluation.sampled.trusted import trusted_classes, trusted_zone
 from deepnets4eo.evaluation.sampled.zones import Zones
@@ -446,3 +446,27 @@ def test_images_that_do_not_show_the_points_are_refused(
     two = [write_geotiff(tmp_path / f"{name}.tif", np.ones((16, 16), np.uint8)) for name in ("pre", "post")]
     placed = points.set_crs("EPSG:32631", allow_override=True)
     assert [list(_open_images(two[:count], placed)) for count in (1, 2)] == [["image"], ["pre", "post"]]
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE sample SET geom = NULL WHERE look = 1", "rows without an outline"),
+        ("DROP TABLE sample", "is no whole sample"),
+    ],
+)
+def test_a_sample_without_outlines_is_refused(statement: str, words: str, tmp_path: Path) -> None:
+    mapped, _ = made_up_cover(size=(60, 60))
+    review = MapReview.draw(write_labels(tmp_path / "map.tif", mapped), tmp_path / "sample.gpkg", looks=6)
+    assert len(Answers(review.path).frame()) == 6
+    with closing(sqlite3.connect(review.path)) as database, database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute(statement)
+    with raises_naming(InputError, "sample.gpkg", words):
+        Answers(review.path).frame()
+
+
+def test_a_share_that_is_not_known_has_no_interval_in_words() -> None:
+    assert _range_text(0.5, np.array([0.4, 0.62])) == "50% (40%–62%)"
+    assert _range_text(float("nan"), np.array([0.0, 1.0])) == "unknown share"

@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from deepnets4eo.prediction import (
     open_scene,
     predict,
 )
+from deepnets4eo.prediction.checks import output_paths
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
 from deepnets4eo.segmenters import InputSpec, Run, load_run
@@ -372,3 +374,18 @@ def test_a_plan_follows_the_interrupted_job_if_it_is_resumed_else_a_finished_one
     with pytest.raises(InterruptedError):
         dry_run.describe(None, None, PredictOptions(resume=resume, batch_tiles=7), out)
     assert planned == [(begun, 7 if begun else 1)]
+
+
+def test_each_product_has_a_file_and_those_that_a_run_lacks_are_refused() -> None:
+    classes: Any = SimpleNamespace(classes=[1, 2], quantity=None, name="change")
+    heights: Any = SimpleNamespace(classes=[], quantity="height", name="height")
+    every = PredictOptions(probabilities="p.tif", entropy="e.tif")
+    assert output_paths("out.tif", every, classes) == {
+        "labels": Path("out.tif"), "probabilities": Path("p.tif"), "entropy": Path("e.tif"),
+    }  # fmt: skip
+    assert output_paths("out.tif", PredictOptions(), heights) == {"values": Path("out.tif")}
+    with raises_naming(InputError, "--values v.tif", "only classes"):
+        output_paths("out.tif", PredictOptions(values="v.tif"), classes)
+    for options in (PredictOptions(values="v.tif"), every):
+        with raises_naming(InputError, "has no classes", "--entropy"):
+            output_paths("out.tif", options, heights)
