@@ -55,6 +55,18 @@ def test_every_point_of_a_parallel_stays_on_the_border_of_its_province(crs):
     assert corners_only.max() > 100
 
 
+@pytest.mark.parametrize("target", ["EPSG:4326", "EPSG:2263", "EPSG:32634"])
+def test_straight_sides_stay_on_their_course_whatever_the_unit_of_the_other_crs(target):
+    """Degrees, feet and metres: back in metres, no point between two corners is farther than 5 cm from the straight side."""
+    line = shapely.LineString([(450_000, 6_000_000), (560_000, 6_080_000)])
+    moved = to_crs(gpd.GeoSeries([line], crs="EPSG:32633"), target)
+    number = shapely.get_num_coordinates(moved.iloc[0])
+    assert 5 < number < 1000
+    between = shapely.segmentize(moved.iloc[0], moved.iloc[0].length / 5000)
+    back = Transformer.from_crs(target, "EPSG:32633", always_xy=True).transform(*shapely.get_coordinates(between).T)
+    assert shapely.distance(line, shapely.points(*back)).max() < 0.06
+
+
 def test_sides_of_buildings_get_no_points():
     x, y = at(16, 60)
     houses = gpd.GeoSeries(shapely.box(x + np.arange(50) * 40, y, x + 30 + np.arange(50) * 40, y + 20), crs=UTM)

@@ -12,7 +12,7 @@ from refusals import raises_naming
 from deepnets4eo.cards import ShippedModel
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters import RunFolder, onnx_graph
-from deepnets4eo.segmenters.int8_network import FACTS, INPUT, OUTPUT, Int8Network
+from deepnets4eo.segmenters.int8_network import FACTS, INPUT, OUTPUT, InputFacts, Int8Network
 from deepnets4eo.segmenters.onnx_graph import OnnxGraph
 
 SHIPPED = RunFolder(ShippedModel("buildings").folder).int8_weights
@@ -183,6 +183,27 @@ def test_facts_that_are_not_of_the_graph_are_refused(tmp_path: Path, change: dic
     file.write_bytes(with_facts(change).SerializeToString())
     with raises_naming(RunError, str(file), "does not describe its images"):
         Int8Network(file).logits(IMAGE)
+
+
+def test_facts_of_two_dates_tell_which_bands_go_together() -> None:
+    facts = InputFacts(channels=6, dates=2, unscaled_bands=1, min_spread=0.5, last_alone=True)
+    assert InputFacts(**facts.to_dict()) == facts
+    assert (facts.bands, InputFacts(channels=4).bands) == (3, 4)
+    assert [facts.fit(bands) for bands in (6, 3, 4)] == [True, True, False]
+    assert [InputFacts(channels=6, dates=2).fit(bands) for bands in (6, 3)] == [True, False]
+    image = np.arange(6 * 4).reshape(6, 2, 2).astype(np.float32)
+    np.testing.assert_array_equal(facts.by_date(image), np.stack([image[:3], image[3:]]))
+    prepared = facts.prepare(image[None])
+    assert prepared.shape == (1, 6, 32, 32)
+    edges = np.pad(image, ((0, 0), (0, 30), (0, 30)), mode="edge")
+    np.testing.assert_array_equal(facts.prepare(image[None], scaled_beforehand=True)[0], edges)
+    for first in (0, 3):  # each date by its own bands; the last one stays
+        bands = edges[first : first + 2]
+        centred = bands - bands.mean(axis=(1, 2), keepdims=True)
+        np.testing.assert_allclose(
+            prepared[0, first : first + 2], centred / (np.sqrt((centred**2).mean()) + 0.5), rtol=1e-4
+        )
+        np.testing.assert_array_equal(prepared[0, first + 2], edges[first + 2])
 
 
 def test_logits_of_another_number_of_classes_are_refused(tmp_path: Path) -> None:
