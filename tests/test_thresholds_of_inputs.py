@@ -28,6 +28,7 @@ from deepnets4eo.footprints import read_footprints
 from deepnets4eo.formats.hdf5 import _check_chunks
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import inspect
+from deepnets4eo.inspection.clouds import cells_of
 from deepnets4eo.outputs import EventInfo, Phrase
 from deepnets4eo.outputs.served_page.server import RequestRefusedError
 from deepnets4eo.prediction.click_page import _whole
@@ -299,3 +300,18 @@ def test_a_request_names_tiles_by_whole_numbers_of_32_bits(value: object, is_who
     else:
         with pytest.raises(RequestRefusedError, match="whole number as row"):
             _whole({"row": value}, "row")
+
+
+@pytest.mark.parametrize(
+    ("shape", "gsd_m", "cell_m", "cells"),
+    [
+        ((100, 200), 1.0, 4.0, (25, 50)), ((100, 200), 10.0, 10.0, (100, 200)), ((2, 400), 0.5, 4.0, (1, 50)), ((400, 2), 0.5, 4.0, (50, 1)),
+        ((64, 20_480), 1.0, 5.0, (13, 4096)),
+    ],
+    ids=["four metres", "coarser", "few rows", "few columns", "at most 4096"],
+)  # fmt: skip
+def test_clouds_are_looked_for_in_cells_of_four_metres_or_a_pixel(
+    shape: tuple[int, int], gsd_m: float, cell_m: float, cells: tuple[int, int]
+) -> None:
+    image: Any = SimpleNamespace(shape=shape)
+    assert cells_of(image, gsd_m) == (pytest.approx(cell_m), cells)
