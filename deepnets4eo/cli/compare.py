@@ -12,11 +12,12 @@ from deepnets4eo.cli.options import Json, Out, Overwrite
 from deepnets4eo.cli.output import echo, new_output, own_command, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import key, option_group
+from deepnets4eo.outputs import InLanguage
 
 
 @option_group
 class CompareOptions:
-    """Columns of the second map; by default the columns of the tool that wrote the map."""
+    """Columns of the second map, by default the columns of the tool that wrote it, and the language of the page."""
 
     grade: Annotated[str | None, key("Column of B with grades, yes or no, or numbers.")] = None
     id: Annotated[str | None, key("Column of B with building ids.")] = None
@@ -25,6 +26,7 @@ class CompareOptions:
         str | None,
         key("Scale of B's grades: xview2, unosat, yes-no, or WORD=GRADE,…; by default the scale of its tool."),
     ] = None
+    language: InLanguage = "en"
 
 
 @with_options(CompareOptions)
@@ -63,7 +65,7 @@ def compare(
     with new_output("compare", out, overwrite=overwrite):
         other = read_damage_map(second, grade=options.grade, id=options.id, above=options.above, scale=options.scale)
         comparison = compare_maps(read_damage_map(first), other)
-        paths = write_comparison(comparison, out)
+        paths = write_comparison(comparison, out, language=options.language)
     if json is not None:
         show_json(summary_of(comparison), json)
     show_result(comparison.headline(), *paths, err=str(json) == "-")

@@ -1,4 +1,4 @@
-"""Pages without scripts, a comparison of two damage maps and the history of buildings: each screen shows all of them (the fixtures look)."""
+"""Pages without scripts, such as the history of buildings: each screen shows all of them (the fixtures look)."""
 
 import geopandas as gpd
 import numpy as np
@@ -7,31 +7,18 @@ import shapely
 from affine import Affine
 from report_visit import DESKTOP, PHONE
 
-from deepnets4eo.damage import GRADES
-from deepnets4eo.damage.comparison import compare_maps, read_damage_map, write_comparison
 from deepnets4eo.grid import Grid
 from deepnets4eo.points import RubbleOptions, debris_history
 from deepnets4eo.points.rubble.history import write_history_page
 from deepnets4eo.rasters import Layer
 
 CRS, COUNT = "EPSG:32633", 24
-LONG = "outlines_of_a_file_with_a_name_that_is_longer_than_a_telephone_is_wide"
 
 
 def houses(**columns):
     corners = [(400_000 + 20 * (i % 6), 5_800_000 + 20 * (i // 6)) for i in range(COUNT)]
     boxes = [shapely.box(x + 4, y + 4, x + 14, y + 14) for x, y in corners]
     return gpd.GeoDataFrame({"id": [f"h{i}" for i in range(COUNT)], **columns}, geometry=boxes, crs=CRS)
-
-
-@pytest.fixture(scope="module")
-def comparison(tmp_path_factory):
-    folder, grades = tmp_path_factory.mktemp("comparison"), np.arange(COUNT) % 4
-    for name, shift in (("a", 0), (LONG, 1)):
-        damage = [GRADES[grade] for grade in (grades + shift * (np.arange(COUNT) < 8)) % 4]
-        houses(state=damage).to_file(folder / f"{name}.gpkg", layer="buildings")
-    first, second = (read_damage_map(folder / f"{name}.gpkg", grade="state") for name in ("a", LONG))
-    return write_comparison(compare_maps(first, second), folder / "out")[0]
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +37,6 @@ def history(tmp_path_factory):
         dates.append(Layer.open(surface.astype(np.float32), grid=grid))
     rubble = debris_history(dates, days, outlines, RubbleOptions(align=False, assume_registered=True))
     return write_history_page(rubble, tmp_path_factory.mktemp("history") / "history.html")
-
-
-@pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desk", "phone"])
-def test_a_comparison_shows_its_dots_and_its_wide_tables_scroll_by_keys(visit, comparison, options):
-    page = visit(comparison, options).page
-    assert page.locator("svg path").count() == 4
-    tables = page.locator(".wide")
-    assert tables.evaluate_all("all => all.every((one) => one.tabIndex === 0)")
-    first = tables.first
-    first.focus()
-    for _ in range(3):
-        page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(200)
-    assert (first.evaluate("one => one.scrollLeft") > 0) == (options == PHONE)
 
 
 @pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desk", "phone"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -18,7 +17,6 @@ from sklearn.metrics import cohen_kappa_score
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.comparison import compare_maps, read_damage_map, write_comparison
-from deepnets4eo.damage.comparison.page import _score
 from deepnets4eo.damage.comparison.scales import TWO, read_grades
 from deepnets4eo.errors import InputError
 
@@ -231,10 +229,9 @@ def test_the_verb_writes_page_table_and_figures_with_a_version(ours: Path, tmp_p
     table = gpd.read_file(tmp_path / "out" / "comparison.gpkg")
     assert len(table) == len(pd.read_csv(tmp_path / "out" / "comparison.csv")) == COUNT
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
-    assert "&lt;b&gt;.gpkg" in page
     assert "<b>.gpkg" not in page
-    assert page.count("matched by") == 1
-    assert "http" not in page.replace("http-equiv", "")
+    assert "default-src 'none'" in page
+    assert str(tmp_path) not in page, "files are named without folders"
 
 
 @pytest.mark.parametrize("column", ["geometry", "", "shape", "missing"])
@@ -311,16 +308,3 @@ def test_a_map_without_a_place_is_not_compared_with_one_on_the_earth(tmp_path: P
     for maps in ((first, second), (second, first)):
         with pytest.raises(InputError, match="place on the Earth"):
             compare_maps(*maps)
-
-
-@pytest.mark.parametrize(
-    ("score", "text"),
-    [
-        ({"estimate": 0.25, "interval_95": [0.125, 0.5]}, "0.25 (0.12 to 0.50)"),
-        ({"estimate": 0.25, "interval_95": [None, 0.5]}, "0.25 (– to 0.50)"),
-        ({"estimate": 0.25, "interval_95": None}, "0.25"),
-        ({"estimate": None, "interval_95": [0, 1]}, "not defined: one map has a single class"),
-    ],
-)
-def test_a_score_stands_with_its_interval_where_it_has_one(score: dict[str, Any], text: str) -> None:
-    assert _score(score, ".2f") == text

@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Indices
@@ -88,13 +89,18 @@ TOOLS = (
 
 @dataclass(frozen=True)
 class OneMap:
-    """A damage map of any tool; `table`: id, damage (words), value (0–1), grade (0–3, or as `damaged` where `two`), damaged (0, 1; NaN)."""
+    """A damage map of any tool.
+
+    table : id, damage (words), value (0–1), grade (0–3, or as `damaged` if `two`), damaged (0, 1; NaN)
+    folder : of a map of this toolbox, whose images the page shows; None for a file
+    """
 
     tool: Tool
     source: str
     table: gpd.GeoDataFrame
     two: bool
     synthetic: bool
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class MapComparison:
     matrix : buildings with a grade in both, the first map in rows
     intervals : 95 % intervals of "kappa" and "overall_accuracy" from blocks of neighbours; empty for fewer than two blocks
     matched_by : "id" or "overlap"
+    outlines_b : (N,) outlines of the second map in the order and CRS of `table`, None for buildings that it lacks
     """
 
     first: OneMap
@@ -121,6 +128,7 @@ class MapComparison:
     matrix: ConfusionMatrix
     intervals: dict[str, Interval]
     matched_by: str
+    outlines_b: NDArray[Any]
 
     @property
     def shares(self) -> tuple[float, float]:
@@ -184,7 +192,7 @@ def read_damage_map(
     rows = {"id": ids, "damage": named, "value": values, "grade": grades, "damaged": damaged}
     known = gpd.GeoDataFrame(rows, geometry=table.geometry.make_valid(method="structure"), crs=table.crs)
     synthetic = folder and bool(read_json(Path(source) / MANIFEST).get("synthetic"))
-    return OneMap(tool, name_of(source), known, words == TWO, synthetic)
+    return OneMap(tool, name_of(source), known, words == TWO, synthetic, Path(source) if folder else None)
 
 
 def knows_columns(columns: Sequence[str]) -> bool:
@@ -270,10 +278,11 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     names = [f"{name}_{side}" for name in ("id", "damage", "value", "damaged", "level") for side in "ab"]
     table = table.assign(x=points.x.round(6), y=points.y.round(6))
     table = table.sort_values(["agree", "difference"], ascending=[True, False], kind="stable", ignore_index=True)
+    outlines_b = table["geometry_b"].to_numpy()
     table = table[[*names, "match", "agree", "difference", "x", "y", "geometry"]]
     classes = TWO if two else GRADES
     matrix, intervals = _agreement(table[table["agree"].notna()], len(classes))
-    return MapComparison(first, second, table, classes, matrix, intervals, how)
+    return MapComparison(first, second, table, classes, matrix, intervals, how, outlines_b)
 
 
 def _in_crs_of(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str, second: str) -> gpd.GeoDataFrame:

@@ -88,10 +88,11 @@ class MapKind:
     scripts: Sequence[str]
     styles: Sequence[str]
     choice: str = ""
+    summary: str = "summary.json"
 
     def words(self) -> dict[str, str]:
         """Return the words that the scripts use for things."""
-        return {"one": self.one, "many": self.many, "file": self.file, "empty": self.empty}
+        return {"one": self.one, "many": self.many, "file": self.file, "empty": self.empty, "summary": self.summary}
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,15 @@ def write_map_page(
     """Write the page as HTML. Memory: one averaged image at a time, 2560² at most.
 
     content, payload : facts for its scripts, and the objects
-    images : role → image on the grid of the page
+    images : role → image on the grid of the page; without any, the objects are on plain ground
     attention : shapes (N,) and weights (N,) that decide where images are shown in detail
     overlays : rasters that a reader may lay over the images
     headline : the result in the first lines
     inputs : role → file
     """
     positions = patch_centres(attention[0], grid), attention[1]
-    panels = render(images, positions, max(PAGE_BYTES - payload.size_bytes, MIN_IMAGE_BYTES))
+    budget = max(PAGE_BYTES - payload.size_bytes, MIN_IMAGE_BYTES)
+    panels = render(images, positions, budget) if images else [Panel("plain", "array", 1.0, [])]
     over = [part for overlay in overlays for part in render_overlay(overlay)]
     state = product_time(inputs)
     page = {

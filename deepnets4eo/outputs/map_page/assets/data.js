@@ -109,7 +109,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-const imageTitle = (source) => (source.role === "pre" ? t`Before` : t`After`);
+const imageTitle = ({ role }) => (role === "pre" ? t`Before` : role === "post" ? t`After` : t`Outlines`);
 
 // Class as a pie filled as its style says, so that grades differ without colour.
 function pie(index) {

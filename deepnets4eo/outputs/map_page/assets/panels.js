@@ -38,7 +38,7 @@ class Panels {
     });
     const cross = make("div", { class: "cross", "aria-hidden": "true", hidden: "" });
     const label = make("p", { class: "label" }, make("b", {}, title), make("span", {}, source.source));
-    const figure = make("figure", { class: "panel" }, canvas, cross, label);
+    const figure = make("figure", { class: `panel ${source.role}` }, canvas, cross, label);
     if (number === this.sources.length - 1) figure.append(scaleBar("scale"), northArrow());
     this.host.append(figure);
     return { canvas, cross, label, figure };

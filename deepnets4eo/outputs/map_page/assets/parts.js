@@ -82,7 +82,7 @@ const caveatsBox = (...notes) => box(t`Read this before use`, make("ul", {}, ...
 function fillSummary() {
   document.getElementById("view-summary").append(
     ...summaryBoxes(),
-    box(t`Registration of before and after`, factList(registrationFacts())),
+    registrationBox(),
     box(t`Images and files`, factList(inputFacts()), paragraph(t`Hashes, versions and parameters are in manifest.json.`)),
     caveatsBox(),
     box(t`Keys`, factList([["+ −", t`zoom`], [t`Arrows`, t`move, when an image has the focus`], ["0, 1", t`whole scene, all ${OBJECTS}`], ["N, P", t`next, previous listed ${OBJECT}`], ["O", t`outlines on or off`], [t`B (hold)`, t`swap the two images`], ["S", t`swipe between the two images`], ["Escape", t`close the ${OBJECT}`]])),
@@ -92,6 +92,7 @@ function fillSummary() {
 
 // Green only where images and outlines both fit and nothing else is in doubt.
 function registrationWords() {
+  if (page.quality) return [page.quality];
   const { status, residual_m: residual, footprints } = page.summary.registration;
   const assumed = page.summary.findings.some(({ code }) => code === "registration_assumed");
   const images = { ok: assumed ? t`Images assumed to be aligned, not measured` : t`Images aligned`, degraded: t`Images roughly aligned`, failed: t`Images could not be aligned` }[status] ?? t`After image only`;
@@ -111,6 +112,8 @@ function moved({ dx_m: right, dy_m: down, status }) {
   const length = (value) => `${decimal(Math.abs(value), 1)} ${lengthUnit()}`;
   return `${right < 0 ? t`${length(right)} left` : t`${length(right)} right`}, ${down < 0 ? t`${length(down)} up` : t`${length(down)} down`}`;
 }
+
+const registrationBox = () => (page.quality ? "" : box(t`Registration of before and after`, factList(registrationFacts())));
 
 function registrationFacts() {
   const registration = page.summary.registration, outlines = registration.footprints ?? {}, length = (value) => (typeof value === "number" ? `${decimal(value, 2)} ${lengthUnit()}` : null);

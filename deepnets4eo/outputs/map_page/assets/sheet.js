@@ -28,7 +28,7 @@ function sheetParts(store, panels) {
       box(t`Legend and counts`, ...legendParts(), layerLegend(panels)),
       box(t`What this is`, factList(facts), box(t`Images and files`, factList(fewFiles(inputFacts())))),
       caveatsBox(...sheetNotes()),
-      box(t`Registration of before and after`, factList(registrationFacts()))),
+      registrationBox()),
   ];
 }
 
