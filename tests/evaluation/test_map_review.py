@@ -28,6 +28,7 @@ from deepnets4eo.evaluation.sampled.estimates import _range_text, by_area, estim
 from deepnets4eo.evaluation.sampled.page import _open_images
 from deepnets4eo.evaluation.sampled.trusted import trusted_classes, trusted_zone
 from deepnets4eo.evaluation.sampled.zones import Zones
+from deepnets4eo.grid import Grid, Window
 from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.outputs.served_page import Answers
 
@@ -470,3 +471,19 @@ def test_a_sample_without_outlines_is_refused(statement: str, words: str, tmp_pa
 def test_a_share_that_is_not_known_has_no_interval_in_words() -> None:
     assert _range_text(0.5, np.array([0.4, 0.62])) == "50% (40%–62%)"
     assert _range_text(float("nan"), np.array([0.0, 1.0])) == "unknown share"
+
+
+@pytest.mark.parametrize(("difference", "weighed"), [(0.0005, False), (0.0015, True)])
+def test_pixels_whose_areas_differ_by_a_thousandth_count_by_their_area(difference: float, weighed: bool) -> None:
+    """Two rows of pixels at 45° north, where the width of a degree falls by as many radians as one goes north."""
+    step = np.degrees(difference)
+    grid = Grid((2, 3), Affine(0.01, 0, 10, 0, -step, 45 + step), "EPSG:4326")
+    strata = np.zeros((2, 3), np.uint8)
+    sample = draw_pixels(
+        lambda window: strata[window.slices], grid, [Window(0, 0, 2, 3)], 1, lambda _: np.array([6]), 0
+    )
+    assert (sample.areas is not None) is weighed
+    if sample.areas is not None:
+        low, high = sample.areas.min(), sample.areas.max()
+        assert high / low - 1 == pytest.approx(difference, rel=0.05)
+        assert (sample.areas == low).tolist() == (sample.row == 0).tolist()
