@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 from numpy.typing import NDArray
+from skimage.color import lab2rgb
 
 from deepnets4eo.floods import FloodOptions, Recognition, WaterMapper, map_flood, mud, surface_scene
 from deepnets4eo.floods.mud import (
@@ -138,6 +139,20 @@ def test_ground_counts_as_smooth_by_its_lightness() -> None:
     numbers = mud.group_numbers(grey, [(80.0, 0.0, 0.0), (46.0, 2.0, 18.0)], 2.0)
     assert (numbers[:, :16] == 1).all()
     assert (numbers[:, 32:] == -1).mean() > 0.9
+
+
+@pytest.mark.parametrize(("side", "found"), [(14, True), (8, False)], ids=["196 m²", "64 m²"])
+def test_patches_of_the_colour_of_mud_cover_a_hundred_square_metres(side: int, found: bool) -> None:
+    mud_colour = (50.0, 2.0, 18.0)
+    lab = np.tile([50.0, -30.0, 30.0], (60, 60, 1))  # as green as grass, and as light as mud
+    lab[20 : 20 + side, 20 : 20 + side] = mud_colour
+    image = (255 * np.moveaxis(lab2rgb(lab), -1, 0)).astype(np.float32)
+    ground = MuddyGround((MudGroup(mud_colour, 0.1, (1,) * 4, 1.0, 0.95),), 2.0)  # type: ignore[arg-type]
+    patches = ground._patches(image, 1.0)
+    inner = np.s_[22 : 18 + side, 22 : 18 + side]
+    assert patches[inner].all() == patches[inner].any() == found
+    patches[18 : 22 + side, 18 : 22 + side] = False
+    assert not patches.any()
 
 
 def test_suspected_mud_makes_all_ground_unknown_and_a_dry_hazard_none() -> None:
