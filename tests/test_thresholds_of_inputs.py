@@ -13,10 +13,13 @@ from geotiff import write_geotiff
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.damage.areas import _naming_column
+from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.evidences.water import _not_shown
 from deepnets4eo.damage.images import _smoothest, is_radar, is_too_coarse
-from deepnets4eo.damage.placing import _unusual_fit
+from deepnets4eo.damage.placing import _unusual_fit, outline_position
 from deepnets4eo.damage.skill import skill_of
+from deepnets4eo.damage.structure.coverage import mark_too_little
+from deepnets4eo.damage.vocabulary import is_wide
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.clouds import HiddenByClouds
 from deepnets4eo.floods.figures import figure_findings
@@ -315,3 +318,56 @@ def test_clouds_are_looked_for_in_cells_of_four_metres_or_a_pixel(
 ) -> None:
     image: Any = SimpleNamespace(shape=shape)
     assert cells_of(image, gsd_m) == (pytest.approx(cell_m), cells)
+
+
+@pytest.mark.parametrize(("interval", "wide"), [((0.1, 0.6), False), ((0.1, 0.61), True)])
+def test_an_interval_of_more_than_half_of_the_buildings_is_wide(interval: tuple[float, float], wide: bool) -> None:
+    assert is_wide(interval) is wide
+
+
+@pytest.mark.parametrize(
+    ("inside", "area_px", "reason"),
+    [
+        (0.71, 200.0, ""), (0.69, 200.0, Reason.CUT), (0.31, 200.0, Reason.CUT), (0.29, 200.0, Reason.OUTSIDE), (1.0, 19.0, Reason.SMALL),
+        (1.0, 21.0, ""), (0.69, 19.0, Reason.SMALL), (0.0, 19.0, Reason.OUTSIDE),
+    ],
+)  # fmt: skip
+def test_outlines_of_which_seven_tenths_and_twenty_pixels_are_shown_are_assessed(
+    inside: float, area_px: float, reason: str
+) -> None:
+    reasons = np.array([""], object)
+    mark_too_little(reasons, np.array([inside]), np.array([area_px]), np.array([area_px]))  # pixels of a metre
+    assert reasons.tolist() == [reason]
+
+
+def alignment_of(status: str, *, voters: int = 100, in_place: float = 0.0, shift_m: float = 1.0) -> Any:
+    return SimpleNamespace(
+        status=status, voters=voters, in_place=in_place, shift_m=shift_m, agreeing=0.4, why=Phrase("pre_image")
+    )
+
+
+@pytest.mark.parametrize(
+    ("pre", "post", "image", "known", "codes", "fit_after"),
+    [
+        (alignment_of("ok"), alignment_of("ok"), "pre", True, [], None),
+        (alignment_of("ok", shift_m=8.0), None, "pre", True, [], None),
+        (alignment_of("ok", shift_m=8.1), None, "pre", True, ["footprints_moved_far"], None),
+        (alignment_of("failed", in_place=3.4), alignment_of("ok"), "post", True, [], (0.4, 0.4)),
+        (alignment_of("failed", in_place=3.5), alignment_of("ok"), "post", True, [], None),
+        (alignment_of("failed", voters=2), alignment_of("ok"), "post", True, [], None),
+        (alignment_of("failed", in_place=3.5), alignment_of("failed"), "pre", True, ["alignment_weak"], None),
+        (alignment_of("failed", in_place=3.4), alignment_of("failed"), "pre", False, ["alignment_failed"], None),
+        (alignment_of("failed"), alignment_of("failed", in_place=3.6), "post", True, ["alignment_weak"], None),
+        (alignment_of("failed", voters=2, in_place=9.0), None, "pre", True, ["alignment_unknown"], None),
+        (alignment_of("failed", voters=3, in_place=3.5), None, "pre", True, ["alignment_weak"], None),
+    ],
+)  # fmt: skip
+def test_outlines_are_in_place_from_three_and_a_half_deviations_on(
+    pre: Any, post: Any, image: str, known: bool, codes: list[str], fit_after: tuple[float, float] | None
+) -> None:
+    alignments = {role: one for role, one in (("pre", pre), ("post", post)) if one is not None}
+    registration: Any = SimpleNamespace(usable=True, why=None)
+    position = outline_position(alignments, registration)
+    assert (position.image, position.known, position.fit_after) == (image, known, fit_after)
+    assert [finding.code for finding in position.findings] == codes
+    assert position.reach_m == (0.0 if known else 8.0)
