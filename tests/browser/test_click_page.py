@@ -75,3 +75,34 @@ def test_two_pages_see_each_other_and_names_are_text(server, visit):
         assert page.locator("#answers img, #name img").count() == 0
         assert page.title() == "Correction of a label map"
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_slider_sets_the_strength_of_the_labels_and_marks_are_seen_on_white_and_black(server, visit):
+    page = visit()
+    strength = page.locator("#strength")
+    page.locator("#labels[style*='opacity: 0.5']").wait_for()
+    strength.fill("90")
+    assert page.evaluate("getComputedStyle(document.getElementById('labels')).opacity") == "0.9"
+    press(page, "n", "Choose its class and press Enter.")
+    assert page.evaluate("getComputedStyle(document.getElementById('labels')).opacity") == "0.9", (
+        "after it is drawn again"
+    )
+    widths = page.evaluate(
+        "['.under:has(+ .asked)', '.asked'].map((name) => { const { stroke, strokeWidth } = getComputedStyle(document.querySelector(`#picture ${name}`)); return [stroke, parseFloat(strokeWidth)]; })"
+    )
+    (dark, wide), (light, narrow) = widths
+    assert (dark, light) == ("rgb(0, 0, 0)", "rgb(255, 243, 107)")
+    assert wide - narrow >= 4, "two pixels of black on either side"
+
+
+def test_short_names_of_classes_are_not_broken(tmp_path, served_pages):
+    run, scene = write_clickable(tmp_path)
+    run = load_run(run)
+    review = click_review.ClickReview(run, open_scene(str(scene), run.segmenter), tmp_path / "out")
+    with answering(ClickServer(review, "scene")) as server, served_pages(server, "#answers button") as open_page:
+        page = open_page(PHONE)
+        page.evaluate("document.querySelector('#answers button span').textContent = 'low_vegetation'")
+        span = page.locator("#answers button span").first
+        line = span.evaluate("(one) => parseFloat(getComputedStyle(one).lineHeight)")
+        assert span.bounding_box()["height"] < 1.5 * line
+        assert span.evaluate("(one) => one.scrollWidth <= one.clientWidth + 1")

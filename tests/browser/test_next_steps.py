@@ -1,6 +1,7 @@
 """What the page of a small job advises works as it is written, and the page that was opened is the new one afterwards."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -38,6 +39,10 @@ def test_both_commands_of_the_page_work_and_the_opened_page_is_the_new_one(visit
     one.page.locator("#tab-summary").click()
     commands = one.page.locator(".command").all_inner_texts()
     assert len(commands) == 2
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert str(folder) not in page, "the page knows it only where it is opened"
+    one.page.locator(".copied .copy").first.click()
+    one.page.locator(".copied .copy", has_text=re.compile("Copied|Selected")).wait_for()
     assert all(shlex.split(command)[:3] == ["deepnets4eo", "review", str(folder)] for command in commands)
     old, files = one.page.locator("#headline").inner_text(), {path.name for path in folder.iterdir()}
     environment = os.environ | BETWEEN

@@ -1,4 +1,4 @@
-"""The report page on paper: one sheet with images, legend, scale, north, counts and caveats, not the whole table."""
+"""The report page on paper: a sheet with images, legend, scale and north, one with counts and caveats, not the whole table."""
 
 import re
 
@@ -6,6 +6,7 @@ import pytest
 import shapely
 import shapely.affinity
 from made_up_map import make_grid, make_map
+from odc.geo.geobox import GeoBox
 from report_visit import write
 
 from deepnets4eo.outputs import Finding
@@ -26,29 +27,40 @@ def printed(tmp_path_factory):
 
 
 @pytest.mark.parametrize("paper", ["A4", "A3"])
-def test_the_page_prints_on_one_sheet(printed, visit, paper):
+def test_the_page_prints_on_two_sheets_the_images_on_the_first(printed, visit, paper):
     one = visit(printed)
     pdf = one.page.pdf(format=paper, landscape=True)
-    assert max(map(int, re.findall(rb"/Count (\d+)", pdf))) == 1
+    assert max(map(int, re.findall(rb"/Count (\d+)", pdf))) == 2
     assert re.search(rb"/Subtype\s*/Image", pdf), "the images are on it"
     assert one.page.locator("#sheet canvas").count() == 0, "what was made for paper is not kept"
 
 
-def test_many_findings_take_room_of_the_images_and_no_second_page(visit, tmp_path):
+@pytest.mark.parametrize("shape", [(256, 256), (128, 512), (512, 200)])
+def test_images_are_as_wide_as_the_paper_and_many_findings_are_on_the_second_sheet(visit, tmp_path, shape):
     damage_map, words = (
-        make_map(60),
+        make_map(60, grid=make_grid(100)),
         "12 of 300 buildings are not shown by the pre image, and are assessed from the post image alone. ",
     )
     damage_map.findings = tuple(Finding(f"f{k}", "note", {"message": 2 * words, "remedy": words}) for k in range(9))
     damage_map.inputs = {"pre": "before.tif", "post": "after.tif"}
-    one = visit(write(damage_map, tmp_path / "report.html", event=EVENT))
-    assert max(map(int, re.findall(rb"/Count (\d+)", one.page.pdf(format="A4", landscape=True)))) == 1
+    grid = make_grid()
+    one = visit(write(damage_map, tmp_path / "report.html", event=EVENT, grid=GeoBox(shape, grid.affine, grid.crs)))
+    one.page.locator("#fit").click()
+    assert max(map(int, re.findall(rb"/Count (\d+)", one.page.pdf(format="A4", landscape=True)))) == 2
     one.page.set_viewport_size({"width": 1062, "height": 733})  # what the edges leave of A4
     one.page.emulate_media(media="print")
     one.page.wait_for_selector("#sheet canvas")
-    images, columns = (one.page.locator(name).bounding_box() for name in (".sheet-images", ".sheet-columns"))
-    assert images["height"] > 150
-    assert columns["y"] + columns["height"] <= 733
+    images = [canvas.bounding_box() for canvas in one.page.locator("#sheet canvas").all()]
+    legend, columns = (one.page.locator(name).bounding_box() for name in (".sheet-legend", ".sheet-columns"))
+    assert sum(box["width"] for box in images) > 0.97 * 1062
+    assert legend["y"] + legend["height"] < 733, "on the first sheet"
+    assert images[0]["y"] + images[0]["height"] <= legend["y"] < columns["y"]
+    findings = one.page.locator("#findings, .sheet-findings").all_inner_texts()
+    assert sum(text.count("12 of 300 buildings") for text in findings) == 9 * 3, "each once"
+    overlaps = one.page.locator(".sheet-columns table").evaluate_all(
+        "all => all.filter((one) => one.scrollWidth > one.parentElement.clientWidth + 1).length"
+    )
+    assert overlaps == 0, "no table lies over the next column"
 
 
 def test_the_sheet_holds_what_a_reader_of_paper_needs_and_no_controls(printed, visit):

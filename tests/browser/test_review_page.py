@@ -32,7 +32,10 @@ def kept(server):
 
 def test_a_sample_is_graded_by_keys(server, visit):
     page = visit()
+    opened = "document.getElementById('meanings').open"
+    assert page.evaluate(opened), "what minor and major mean, before the first answer"
     press(page, "4", "Saved: Destroyed. Building 2 of 25.")
+    assert not page.evaluate(opened)
     page.keyboard.press("n")
     page.keyboard.type("1 roof 2")  # no answers while a note is written
     page.keyboard.press("Escape")

@@ -52,6 +52,7 @@ function draw() {
 function paint(width, height) {
   const canvas = $("labels");
   Object.assign(canvas, { width, height, hidden: !shown });
+  canvas.style.opacity = $("strength").value / 100;
   const image = new ImageData(width, height), pixels = new Uint32Array(image.data.buffer); // little-endian: alpha, blue, green, red
   const table = new Uint32Array(256);
   page.classes.forEach(({ color: [red, green, blue] }, index) => { table[index] = (0xff000000 | blue << 16 | green << 8 | red) >>> 0; });
@@ -179,6 +180,7 @@ $("ask").onclick = () => inTurn(async () => { await ask(); $("picture").focus({ 
 $("undo").onclick = () => inTurn(undo);
 $("follow").onclick = () => inTurn(follow);
 $("show").onclick = () => inTurn(() => { shown = !shown; draw(); });
+$("strength").oninput = () => { $("labels").style.opacity = $("strength").value / 100; };
 $("larger").onclick = () => inTurn(() => resize(zoom * 2));
 $("smaller").onclick = () => inTurn(() => resize(zoom / 2));
 $("previous").onclick = () => inTurn(() => go(state.tile - 1));

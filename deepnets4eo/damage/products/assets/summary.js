@@ -49,7 +49,10 @@ function summaryBoxes() {
 // Two commands that work as they are written, wherever the folder of the map is now.
 function nextBox() {
   if (!page.summary.buildings.assessed) return "";
-  const folder = folderOfPage(), step = (text, options) => make("li", {}, text, make("code", { class: "command", dir: "ltr" }, `deepnets4eo review ${folder} ${options}`));
+  const folder = folderOfPage(), step = (text, options) => {
+    const command = make("code", { class: "command", dir: "ltr" }, `deepnets4eo review ${folder} ${options}`);
+    return make("li", {}, text, make("div", { class: "copied" }, command, copyButton(command, t`Copy the command`)));
+  };
   return box(t`What to do next`, make("ol", {}, step(t`Grade a random sample of buildings in the browser: it shows how accurate this map is.`, "--serve"), step(t`Put the grades into the map and into this page.`, "--update")),
     folder === "." ? paragraph(t`Run them in a terminal in the folder of the map.`) : "");
 }

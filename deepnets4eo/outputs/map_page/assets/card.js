@@ -81,9 +81,9 @@ function meter(label, value) {
   return make("div", { class: "verdict" }, make("span", {}, label), made, make("b", {}, surely(value)));
 }
 
-// Coordinates to copy and to open elsewhere; the page itself loads nothing.
-function whereabouts([lat, lon]) {
-  const text = make("span", { dir: "ltr" }, `${lat}, ${lon}`), button = make("button", { title: t`Copy latitude and longitude` }, t`Copy`);
+// Copies the text of an element.
+function copyButton(text, title) {
+  const button = make("button", { class: "copy", title }, t`Copy`);
   button.onclick = async () => {
     try {
       await navigator.clipboard.writeText(text.textContent);
@@ -93,6 +93,12 @@ function whereabouts([lat, lon]) {
       button.textContent = t`Selected`;
     }
   };
+  return button;
+}
+
+// Coordinates to copy and to open elsewhere; the page itself loads nothing.
+function whereabouts([lat, lon]) {
+  const text = make("span", { dir: "ltr" }, `${lat}, ${lon}`), button = copyButton(text, t`Copy latitude and longitude`);
   const link = (href, title, words) => make("a", { href, title, target: "_blank", rel: "noopener noreferrer" }, words);
   return make("span", { class: "place" }, text, button,
     link(`geo:${lat},${lon}`, t`Open in the map program of this device`, t`Open`),

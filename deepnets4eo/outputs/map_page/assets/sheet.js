@@ -1,6 +1,6 @@
-// The sheet for paper: both images as they are seen now, and what the kind of map puts below them.
+// Two pages of paper: first both images as they are seen now, as wide as the page, then what the kind of map states about them.
 
-const SHEET_PX = { width: 760, height: 320 }; // of one image, so low that all fits one page of A4; drawn twice as fine
+const SHEET_PX = { width: 760, highest: 800 }; // of one image of two, so low that the first lines fit above it; drawn twice as fine
 const MAX_FILES = 12;
 
 function wirePrinting(store, panels) {
@@ -21,15 +21,26 @@ function sheetParts(store, panels) {
   const view = paperView(panels), facts = [...eventFacts(), ...(page.frame.lonlat ? [[t`Middle (latitude, longitude)`, middleOf(view)]] : []), [t`State of`, page.state], [t`Made with`, `deepnets4eo ${page.version}`]];
   const shown = panels.outlines.shown.reduce((sum, one) => sum + one, 0);
   return [
-    make("div", { class: "sheet-images" }, ...panels.sources.map((source, number) => paperImage(panels, source, view, number === panels.sources.length - 1))),
+    make("div", { class: "sheet-pictures" },
+      make("div", { class: "sheet-images" }, ...panels.sources.map((source, number) => paperImage(panels, source, view, number === panels.sources.length - 1))), sheetLegend(panels)),
     shown < store.count ? paragraph(t`Of ${objects(store.count)} the images show the ${number(shown)} chosen in the list.`) : "",
     panels.visible && panels.outlines.together ? paragraph(document.getElementById("together").textContent) : "",
+    sheetFindings(),
     make("div", { class: "sheet-columns" },
-      box(t`Legend and counts`, ...legendParts(), layerLegend(panels)),
+      box(t`Legend and counts`, ...legendParts()),
       box(t`What this is`, factList(facts), box(t`Images and files`, factList(fewFiles(inputFacts())))),
       caveatsBox(...sheetNotes()),
       registrationBox()),
   ];
+}
+
+// The classes and layers in one line below the images.
+const sheetLegend = (panels) => make("div", { class: "sheet-legend" }, ...DRAWN.toReversed().filter((index) => !chipOf(index).empty && chipOf(index).count).map((index) => make("span", {}, pie(index), classes[index].title)), layerLegend(panels));
+
+// The findings behind the first one, which is printed above the images.
+function sheetFindings() {
+  const more = document.getElementById("findings-more");
+  return more ? make("ul", { class: "sheet-findings" }, ...more.cloneNode(true).children) : "";
 }
 
 // A mosaic of many tiles would take a page of its own.
@@ -37,11 +48,11 @@ function fewFiles(files) {
   return files.length > MAX_FILES ? [...files.slice(0, MAX_FILES), ["…", t`and ${number(files.length - MAX_FILES)} more`]] : files;
 }
 
-// The same place at the same width on the ground as on the screen.
+// The same place as on the screen, in the shape that it has there.
 function paperView(panels) {
-  const view = new View(page.frame, null), width = panels.sources.length > 1 ? SHEET_PX.width : 2 * SHEET_PX.width;
-  Object.assign(view, { width, height: SHEET_PX.height, x: panels.view.x, y: panels.view.y });
   const { width: wide, height: high, scale } = panels.view;
+  const view = new View(page.frame, null), width = panels.sources.length > 1 ? SHEET_PX.width : 2 * SHEET_PX.width;
+  Object.assign(view, { width, height: Math.round(Math.min((width * high) / wide, SHEET_PX.highest)), x: panels.view.x, y: panels.view.y });
   view.scale = Math.max(Math.min(view.width / wide, view.height / high), 1e-3) * scale;
   return view;
 }

@@ -24,6 +24,7 @@ async function start() {
 // What answers mean that are mistaken for one another: a sentence and a picture, before and after, of each.
 function addMeanings(meanings) {
   $("meanings").hidden = !meanings.length;
+  $("meanings").open = !answered(); // until the first answer
   $("grades").append(...meanings.map(({ key, text }) => make("figure", {}, make("img", { src: `meanings/${key}`, alt: `A building before and after: ${titleOf(key).toLowerCase()}`, width: 672, height: 336 }), make("figcaption", {}, make("b", {}, titleOf(key)), ` ${text}`))));
 }
 
@@ -102,6 +103,7 @@ async function go(to) {
 async function answer(key) {
   const row = rows[at], isNew = !row.answer;
   if (!await save(row, { answer: key, note: noteNow() })) return;
+  if (answered() === 1) $("meanings").open = false;
   const any = rows.findIndex((one) => !one.answer);
   const next = isNew ? nextOpen(row) : step(1, at);
   if (next >= 0) at = next;
