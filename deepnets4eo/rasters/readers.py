@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from deepnets4eo.cards import split_card
+from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.formats import Asset, asset_of
 from deepnets4eo.grid import Grid
 from deepnets4eo.plugins import load_plugin, plugins_of
@@ -61,8 +62,13 @@ def read_with_plugin(text: str, request: OpenRequest) -> Source | None:
     entry = plugins_of("readers").get(Path(text).suffix.lower().removeprefix("."))
     if entry is None:
         return None
-    reader: Reader = load_plugin(entry)
-    return reader(text, request)
+    remedy = f"Its reader is {entry.value}: report it to whoever wrote that package."
+    with Reading(text, remedy):
+        reader: Reader = load_plugin(entry)
+        source = reader(text, request)
+    if source is not None and not isinstance(source, Source):
+        raise InputError(f"{text} was read as {type(source).__name__}; expected a source of a raster (rasters.Source). {remedy}")
+    return source
 
 
 def open_asset(asset: Asset, nodata: float | None) -> FileSource:

@@ -64,3 +64,23 @@ def test_a_plain_file_asks_no_other_reader(tmp_path: Path, monkeypatch: pytest.M
     assert Layer.open(path).read()[0].ravel().tolist() == [0, 1, 2, 3, 4, 5]
     with pytest.raises(AssertionError, match="another reader"):
         Layer.open(tmp_path / "image.nc")
+
+
+def broken(text: str, request: object) -> Any:
+    raise RuntimeError("out of its depth")
+
+
+def plain_array(text: str, request: object) -> Any:
+    return np.ones((1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("reader", "named"), [("broken", "out of its depth"), ("plain_array", "ndarray"), ("no_such_name", "no_such_name")]
+)
+def test_a_reader_that_fails_is_named(reader: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("odd", f"{__name__}:{reader}", "deepnets4eo.readers")
+    monkeypatch.setattr(readers, "plugins_of", lambda group: {"odd": entry})
+    path = tmp_path / "a.odd"
+    path.write_text("x")
+    with raises_naming(InputError, str(path), named, reader):
+        Layer.open(path)
