@@ -35,6 +35,8 @@ from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.evaluation import evaluate, evaluate_values
 from deepnets4eo.evaluation.sampled import page as review_page
 from deepnets4eo.evaluation.sampled.classes import ClassMap
+from deepnets4eo.evaluation.sampled.draw import draw_pixels
+from deepnets4eo.evaluation.sampled.zones import Zones
 from deepnets4eo.evaluation.suspects import find_wrong_labels
 from deepnets4eo.floods import FloodOptions, WaterMapper
 from deepnets4eo.floods.date_images import open_images
@@ -160,6 +162,9 @@ def make_place(folder: Path) -> Place:
     write("dtm.tif", np.zeros_like(HEIGHTS), ("ground",)), write("labels.tif", CLASSES, tags=TAGS)
     write("mask.tif", (CLASSES == 1).astype(np.uint8)), write("rgb.tif", usual[:3])
     write("scores.tif", _smooth(3, 1)[0].astype(np.float32))
+    unknown = _smooth(3, 1)[0].astype(np.float32)
+    unknown[:40] = -9999
+    write("unknown_scores.tif", unknown)
     coarse = usual.reshape(4, SIDE // 4, 4, SIDE // 4, 4).mean(axis=(2, 4)).astype(np.uint8)
     write_geotiff(folder / "coarse.tif", coarse, gsd=4 * GSD)
     write("pan.tif", usual[:1])
@@ -361,6 +366,13 @@ def _classes_of_values(place: Place, classes: object) -> Opened:
     return Opened(None, report["notes"])
 
 
+def _zones(place: Place, confidence: object) -> Opened:
+    classes = ClassMap.open(place.path("labels.tif"))
+    sample = draw_pixels(classes.read, classes.grid, classes.windows, 3, lambda pixels: np.full(3, 5), 0)
+    Zones.measure(confidence, classes, sample)
+    return Opened()
+
+
 def _suspects(place: Place, labels: object) -> Opened:
     probabilities = write_geotiff(
         place.folder / "probabilities.tif", np.stack([np.where(k == CLASSES, 200, 27) for k in range(3)]).astype(np.uint8),
@@ -473,6 +485,12 @@ DOORS: dict[str, Entrance] = {
         "damage",
     ),
     "refine, scores": _pair("scores", _refine, "layers refine", other="image.tif", first=True),
+    "review --confidence": _door("scores", _zones, "review"),
+    "suspects, probabilities": _door(
+        "scores",
+        lambda place, file: Opened(None, [str(find_wrong_labels(file, place.path("labels.tif"), LEGEND))]),
+        "suspects",
+    ),
     "train, labels": _door("labels", _train, "train", layer="labels"),
     "train, masks": _door("labels", _masks, "train"),
     "PixelClassifier.fit, labels": _door("labels", _fit, layer="labels"),

@@ -97,6 +97,10 @@ CASES = {
     ),
     "scores with a colour table": Case("scores", "palette.tif", ("check_colour_table",), ("colour table",), refused=True),
     "scores without position": Case("scores", "unplaced_heights.tif", ("check_position",), ("not placed",), refused=True),
+    "scores of -9999": Case(
+        "scores", "unknown_scores.tif", ("declare_usual_nodata",), ("-9999",),
+        mended=lambda layer: not layer.read()[1][:38].any(),
+    ),
     "labels without position": Case("labels", "unplaced_labels.tif", ("check_position",), ("not placed",), refused=True),
     "a class that is nodata": Case("labels", "hidden.tif", ("hidden_class",), ("as nodata",)),
     "another order of classes": Case("labels", "other_order.tif", ("other_legend_note",), ("its own legend",), doors=GIVEN_LEGENDS),
@@ -136,6 +140,8 @@ REFUSED = {
     ("feet", "evaluate, true values"): ("expected metres",),
     ("half of a surface model is 0", "heights, dsm"): ("seem to be above the sea",),
     ("half of a surface model is 0", "heights, dtm"): ("expected heights above ground",),
+    ("scores of -9999", "review --confidence"): ("has no value at some pixels",),
+    ("scores of -9999", "suspects, probabilities"): ("as bytes",),
     ("coordinates in feet", "predict, dsm"): ("does not overlap",),  # of another site
     ("coordinates in feet", "predict, dsm of a Scene"): ("does not overlap",),
 }

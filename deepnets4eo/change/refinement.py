@@ -158,7 +158,7 @@ def refine_raster(
     guides = [IMAGE.open(image, Door("the image", collars="data")) for image in images]
     with output_lock(out):
         finished = RowJournal(out)
-        band = layer.subset([layer.bands[options.band - 1]])
+        band = SCORES.look(layer.subset([layer.bands[options.band - 1]]), Door("the scores")).report()
         record = _record(band, guides, diffusion, TILE_PX, device)
         interrupted = finished.is_begun
         if resume and not overwrite and not interrupted and out.is_file():

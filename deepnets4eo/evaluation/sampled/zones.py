@@ -39,7 +39,7 @@ class Zones:
     @classmethod
     def measure(cls, confidence: LayerLike, classes: ClassMap, sample: PixelSample) -> Zones:
         """Read the confidence of the whole map. Errors: InputError (another grid, several bands, unknown at a labelled pixel)."""
-        layer = SCORES.check(Layer.open(confidence), Door("the confidence")).report()
+        layer = SCORES.assess(Layer.open(confidence), Door("the confidence")).report()
         if layer.grid != classes.grid or layer.count != 1:
             raise InputError(
                 f"{layer.source} has {layer.count} bands of {layer.shape}, expected one band on the grid of {classes.source}."
