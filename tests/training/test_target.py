@@ -15,7 +15,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import evaluate_values
 from deepnets4eo.training import RegressionRecipe, make_split, open_layers
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.target import measure_target, place_target
+from deepnets4eo.training.target import check_values, measure_target, place_target
 
 SIDE_PX = 64
 RNG = np.random.default_rng(0)
@@ -105,3 +105,34 @@ def test_a_reference_above_the_sea_or_in_feet_is_not_scored_against(tmp_path: Pa
         )
     with pytest.raises(InputError, match="all is void"):
         evaluate_values([(heights, np.full(HEIGHTS.shape, np.nan, np.float32))], Quantity.from_name("height"))
+
+
+@pytest.mark.parametrize(
+    ("beyond", "infinite", "words"),
+    [
+        (0, 0, ""),
+        (1, 0, ""),
+        (2, 0, "2% of the values are not from"),
+        (0, 1, ""),
+        (0, 2, "2 values are infinite"),
+        (100, 0, "100%"),
+    ],
+)
+def test_a_hundredth_of_the_values_may_be_impossible(
+    beyond: int, infinite: int, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    quantity = Quantity.from_name("height")
+    values = np.full(100 - infinite, 3, np.float32)
+    values[:beyond] = quantity.high + 1
+    target = RegressionRecipe().target
+    if words:
+        with pytest.raises(InputError, match=words):
+            check_values(values, target, quantity, "heights.tif", infinite=infinite)
+    else:
+        check_values(values, target, quantity, "heights.tif", infinite=infinite)
+        assert (f"{beyond} values beyond" in caplog.text) is (beyond > 0)
+
+
+def test_a_training_part_without_values_is_refused() -> None:
+    with raises_naming(InputError, "no pixel of the training part has a value"):
+        check_values(np.zeros(0, np.float32), RegressionRecipe().target, Quantity.from_name("height"), "heights.tif")
