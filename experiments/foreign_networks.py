@@ -57,7 +57,7 @@ def flood_water(image: Path, folder: Path) -> np.ndarray:
     return (labels != DRY) & (labels != 255)
 
 
-def described(ndwi: np.ndarray) -> dict[str, float]:
+def count_with_ndwi(ndwi: np.ndarray) -> dict[str, float]:
     """Return how many pixels there are, and their median NDWI."""
     return {"pixels": len(ndwi), "median NDWI": round(float(np.median(ndwi)), 2)}
 
@@ -128,7 +128,7 @@ def main() -> None:
         : 1 if chosen.smoke else 4
     ]  # the fifth is all clouds
     scores: dict[str, list[float]] = {}
-    found: dict[str, list[np.ndarray]] = {}
+    ndwi_of: dict[str, list[np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for image in images:
             labels = Layer.open(image.parents[1] / "segmentation" / image.name).read()[0][0]
@@ -149,8 +149,8 @@ def main() -> None:
                 (MORE, network & ~spectral),
                 ("neither", ~network & ~spectral),
             ):
-                found.setdefault(name, []).append(ndwi[pixels & labelled])
-            found.setdefault("labelled land", []).append(ndwi[labels == LAND])
+                ndwi_of.setdefault(name, []).append(ndwi[pixels & labelled])
+            ndwi_of.setdefault("labelled land", []).append(ndwi[labels == LAND])
             for name, water in ways.items():
                 scores.setdefault(name, []).append(iou(water, labels))
             print(image.stem, {name: values[-1] for name, values in scores.items()}, flush=True)
@@ -173,7 +173,7 @@ def main() -> None:
             "iou": means,
             "iou by date": {name: dict(zip(days, values, strict=True)) for name, values in scores.items()},
             "labelled pixels by who calls them water": {
-                name: described(np.concatenate(values)) for name, values in found.items()
+                name: count_with_ndwi(np.concatenate(values)) for name, values in ndwi_of.items()
             },
             "speed": speed,
         },
