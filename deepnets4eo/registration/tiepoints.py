@@ -28,14 +28,14 @@ from deepnets4eo.zonal import chunks
 MAX_SURFACES = 4096  # surfaces compared together
 EXCLUDED_PX = 5  # half width of the square around the peak that holds no second peak
 
-READERS = 2
+AHEAD = 4  # windows of each image read before they are compared
 MIN_VALID_SHARE = 0.8  # share of a window that must be valid in both images
 DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
 MIN_FILLED_SHARE = (
     0.5  # share of a regular grid's windows that hold data, below which a finer grid is searched for such
 )
 MIN_SHARE = 1 / 256  # the finer grid has at most so many times the windows
-CHUNK = 32  # windows held at a time, spread over the overlap
+CHUNK = 32  # neighbouring windows held at a time: those of a row lie in the same blocks of a file
 FEW_ROWS = 32  # of a field made at once: they stay in the cache of the processor
 MIN_OVERLAP_PX = 48
 PROBES = 8  # along each side, that say whether images fill what both cover
@@ -203,8 +203,8 @@ def match_windows(pair: SampledPair, search: Search, centres: Points, model: Aff
     Peak memory: four complex64 patches for each of 32 windows.
     """
     count = max(1, round(len(centres) / CHUNK))
-    chunks = [centres[k::count] for k in range(count)]
-    fields = in_order(lambda centre: _fields(pair, search, centre, model), np.concatenate(chunks), READERS)
+    chunks = np.array_split(centres, count)
+    fields = _fields(pair, search, centres, model)
     parts = [_match_chunk(search, chunk, fields, (seed, k)) for k, chunk in enumerate(chunks)]
     points, surface, decoys = (np.concatenate(rows) for rows in zip(*parts, strict=True))
     if not len(points):
@@ -240,30 +240,35 @@ def gradient_correlation(pair: SampledPair, search: Search, centres: Points, mod
     """Compute the gradient correlation of the windows around `centres` without any search, (N,); NaN if data are missing."""
     weight = taper((search.side_px, search.side_px)) ** 2
 
-    def correlation(centre: Floats) -> float:
-        patches = _fields(pair, search, centre, model)
+    def correlation(patches: tuple[Spectrum, Spectrum] | None) -> float:
         if patches is None:
             return float("nan")
         pre, post = patches
         energy = (weight * np.abs(pre) ** 2).sum() * (weight * np.abs(post) ** 2).sum()
         return float((weight * (pre * np.conj(post)).real).sum() / max(float(np.sqrt(energy)), 1e-12))
 
-    return np.array(list(in_order(correlation, centres, READERS)), float)
+    return np.array([correlation(patches) for patches in _fields(pair, search, centres, model)], float)
 
 
-def _fields(pair: SampledPair, search: Search, centre: Floats, model: Affine) -> tuple[Spectrum, Spectrum] | None:
-    """Compute orientation fields of the pre and the post image in one window; None if too few of its pixels are valid."""
-    corner = centre - search.side_m / 2
-    window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
-    shape = (search.side_px, search.side_px)
-    post, post_valid = pair.post.read(window, shape)
-    if post_valid.mean() < MIN_VALID_SHARE:
-        return None
-    pre, pre_valid = pair.pre.read(model * window, shape)
-    if pre_valid.mean() < MIN_VALID_SHARE:
-        return None
-    both = pre_valid & post_valid
-    return orientation_field(pre, both), orientation_field(post, both)
+def _fields(
+    pair: SampledPair, search: Search, centres: Points, model: Affine
+) -> Iterator[tuple[Spectrum, Spectrum] | None]:
+    """Yield the orientation fields of the pre and the post image in each window; None if too few of its pixels are valid."""
+
+    def read(image: LayerSampler, centre: Floats, moved: Affine) -> tuple[NDArray[np.float32], Mask]:
+        corner = centre - search.side_m / 2
+        window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
+        return image.read(moved * window, (search.side_px, search.side_px))
+
+    # One thread for each image: two threads on one file decode its blocks twice, each into a cache of its own.
+    posts = in_order(lambda centre: read(pair.post, centre, IDENTITY), centres, 1, AHEAD)
+    pres = in_order(lambda centre: read(pair.pre, centre, model), centres, 1, AHEAD)
+    for (post, post_valid), (pre, pre_valid) in zip(posts, pres, strict=True):
+        if min(post_valid.mean(), pre_valid.mean()) < MIN_VALID_SHARE:
+            yield None
+            continue
+        both = pre_valid & post_valid
+        yield orientation_field(pre, both), orientation_field(post, both)
 
 
 def _elsewhere(points: Points, apart_m: float, seed: tuple[int, int]) -> NDArray[np.intp]:
