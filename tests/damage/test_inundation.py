@@ -180,7 +180,7 @@ def layers_of_page(folder: Path) -> list[str]:
 
 def test_water_that_the_job_found_is_a_product_and_a_layer_of_the_page(wet_folder: Path) -> None:
     folder, flood = wet_folder / "map", flooded_post()[1]
-    assert layers_of_page(folder) == ["water", "change"]
+    assert layers_of_page(folder) == ["New water", "Water not known", "change"]
     facts = json.loads((folder / "manifest.json").read_text())["outputs"][DamageMap.water_file]
     assert facts["sha256"] == hashlib.sha256((folder / DamageMap.water_file).read_bytes()).hexdigest()
     water = open_new_water(str(folder / DamageMap.water_file), city().post.grid)
@@ -194,16 +194,16 @@ def test_a_page_after_answers_or_in_another_language_keeps_water_and_scores(wet_
     folder = wet_folder / "map"
     before = (folder / DamageMap.water_file).read_bytes()
     save_again(DamageMap.load(folder), open_images(folder), folder, "en")
-    assert layers_of_page(folder) == ["water", "change"]
+    assert layers_of_page(folder) == ["New water", "Water not known", "change"]
     pair = ImagePair.open(wet_folder / "pre.tif", wet_folder / "post.tif", as_shown=True)
     write_again(pair, folder, None, ProductOptions(language="fr"))
-    assert layers_of_page(folder) == ["water", "change"]
+    assert layers_of_page(folder) == ["New water", "Water not known", "change"]
     assert (folder / DamageMap.water_file).read_bytes() == before
     assert DamageMap.water_file in json.loads((folder / "manifest.json").read_text())["outputs"]
     assert "one layer less" not in caplog.text
     (wet_folder / "score.tif").rename(wet_folder / "away.tif")
     save_again(DamageMap.load(folder), open_images(folder), folder, "en")
-    assert layers_of_page(folder) == ["water"]
+    assert layers_of_page(folder) == ["New water", "Water not known"]
     assert "score.tif" in caplog.text
     caplog.clear()
     write_again(pair, folder, ["geojson"], ProductOptions())
