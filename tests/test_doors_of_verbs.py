@@ -10,7 +10,8 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from doors import HEIGHTS, LEGEND, Place, make_place
+from doors import GSD, HEIGHTS, LEGEND, Place, make_place
+from geotiff import write_geotiff
 from test_doors import CASES
 
 from deepnets4eo.cli.main import main
@@ -81,6 +82,24 @@ def test_a_whole_verb_leaves_out_the_part_of_a_file_without_data(
     hidden = known[:38] if file == "unknown_scores.tif" else known[:, :38]
     assert not hidden.any()
     assert known[44:, 44:].mean() > 0.99
+
+
+@pytest.mark.parametrize("name", ["coarse", "pan"])
+def test_pansharpening_leaves_a_collar_of_either_image_out_and_names_it(name: str, place: Place, caplog: Any) -> None:
+    files, gsd = (
+        {"coarse": place.path("coarse.tif"), "pan": place.path("pan.tif")},
+        {"coarse": 4 * GSD, "pan": GSD}[name],
+    )
+    values = Layer.open(files[name]).read()[0]
+    values[:, : round(20 / gsd)] = 0  # 20 m
+    files[name] = str(write_geotiff(place.folder / f"collar_of_{name}.tif", values, gsd=gsd))
+    out = place.folder / f"sharp_without_{name}.tif"
+    with caplog.at_level(logging.WARNING):
+        assert _verb("layers", "pansharpen", files["coarse"], files["pan"], "--out", out) == 0
+    assert "0 in every band where it has no data (31% of its pixels)" in caplog.text
+    valid = Layer.open(out).read()[1]
+    assert not valid[: round(18 / GSD)].any()
+    assert valid[round(22 / GSD) :].all()
 
 
 def test_a_training_reads_a_band_of_heights_in_feet_as_metres(place: Place, caplog: Any) -> None:

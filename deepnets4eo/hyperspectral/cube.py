@@ -63,7 +63,7 @@ class Cube(WithSummary):
 
         nodata : replaces the file's own
         """
-        layer = IMAGE.check(Layer.open(source, nodata=nodata), Door("the cube", on_ground=False)).report()
+        layer = IMAGE.open(source, Door("the cube", on_ground=False), nodata=nodata)
         return cls(layer, wavelengths_nm)
 
     @classmethod

@@ -103,7 +103,7 @@ def pansharpen_raster(
         IMAGE.assess(Layer.open(source), Door.of_image(role))
         for source, role in ((image, "coarse"), (pan, "panchromatic"))
     ]
-    coarse, fine = (assessment.layer for assessment in assessed)
+    coarse, fine = (assessment.report() for assessment in assessed)
     ratio = _check_pair(coarse, fine)
     with new_output(out, overwrite=overwrite):
         quality = _degraded_quality(coarse, fine, chosen, ratio)
