@@ -159,6 +159,8 @@ class LabelReader:
 class LegendLabels(LayerView):
     """A source of label values in one legend, whatever values or colours the file holds; void where `keep` is False."""
 
+    reads_legend = True
+
     def __init__(self, reader: LabelReader, legend: Legend, keep: Keep | None = None) -> None:
         super().__init__(reader.layer, np.uint8, VOID, [Scene.label_layer])
         self.reader, self.legend, self._keep, self._values = reader, legend, keep, legend.from_index()

@@ -50,6 +50,7 @@ class Source(ABC):
     height_crs: pyproj.CRS | None = None
     place_advice: str = ""
     hidden_tile: str = ""
+    reads_legend: bool = False
 
     @property
     def band_names(self) -> list[str]:

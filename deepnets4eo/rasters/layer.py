@@ -339,7 +339,7 @@ class Layer(OnGrid, WithSummary):
 
     def hidden_class(self, legend: Legend) -> str | None:
         """Return the class whose value or colour a label raster declares as nodata; None without one."""
-        return hidden_class(self.band_nodata, legend)
+        return None if self._source.reads_legend else hidden_class(self.band_nodata, legend)
 
     def hidden_class_note(self, legend: Legend) -> str | None:
         """Return a message about a class hidden by nodata, and the remedy; None without one."""

@@ -124,7 +124,7 @@ def test_names_edited_in_the_legend_are_used_by_the_next_training(tmp_path: Path
     ],
 )
 def test_masks_of_values_keep_them_and_255_is_void_unless_it_is_the_only_other(
-    tmp_path: Path, stored: list[int], names: tuple[str, ...], values: set[int]
+    tmp_path: Path, stored: list[int], names: tuple[str, ...], values: set[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     def save(path: Path, labels: np.ndarray) -> None:
         Image.fromarray(np.array(stored, np.uint16 if max(stored) > 255 else np.uint8)[labels]).save(path)
@@ -133,6 +133,7 @@ def test_masks_of_values_keep_them_and_255_is_void_unless_it_is_the_only_other(
     legend = load_run(tmp_path / "run").legend
     assert (legend.names, set(legend.values)) == (names, values)
     assert read_json(tmp_path / "run" / "metrics.json")["overall_accuracy"] > 0.9
+    assert "as nodata" not in caplog.text
 
 
 def test_georeferenced_images_and_masks_train_as_well(tmp_path: Path) -> None:
