@@ -178,9 +178,10 @@ def _check_size(grid: Grid) -> None:
     """Errors: RunError for pixels far from those that such runs learnt."""
     size_m = mean_gsd_m(grid)
     if not AnySize.finest_m <= size_m <= AnySize.coarsest_m:
+        nearest_m = AnySize.finest_m if size_m < AnySize.finest_m else AnySize.coarsest_m
         raise RunError(
             f"the scene does not fit the run: its pixels measure {size_m:.3g} m, the run takes {AnySize.finest_m:g} to {AnySize.coarsest_m:g} m; "
-            "resample the scene, e.g. with gdalwarp -tr."
+            f"resample the scene: gdalwarp -tr {nearest_m:g} {nearest_m:g} IN OUT, in a CRS in metres."
         )
 
 

@@ -287,7 +287,7 @@ class InputSpec:
         size = f"{gsd_m:.3g}" if max(sides) < MAX_SQUARE * min(sides) else f"{sides[1]:.3g} × {sides[0]:.3g}"
         why = f"more than a factor of {factor:g}" if even else "and square"
         return [
-            f"its pixels measure {size} m, those of training {self.gsd_m:.3g} m ({why}); resample the scene, e.g. with gdalwarp -tr"
+            f"its pixels measure {size} m, those of training {self.gsd_m:.3g} m ({why}); resample the scene: gdalwarp -tr {self.gsd_m:.3g} {self.gsd_m:.3g} IN OUT, in a CRS in metres"
         ]
 
 

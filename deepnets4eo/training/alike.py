@@ -84,7 +84,7 @@ def _check_pixel_sizes(sizes_m: Sequence[float | None], names: Sequence[str]) ->
     text = (
         f"{_say_scenes(names, fine)} have pixels of {sizes.min():.3g} m and more, {_say_scenes(names, coarse)} of up to {sizes.max():.3g} m: "
         "objects are of another size in them, and a run takes only scenes of about the pixels that most of its own had. Resample them to one "
-        "size (gdalwarp -tr), or train one run for each"
+        f"size (gdalwarp -tr {sizes.max():.3g} {sizes.max():.3g} IN OUT, in a CRS in metres), or train one run for each"
     )
     if ratio >= OTHER_SCALE:
         raise InputError(f"{text}.")

@@ -85,7 +85,10 @@ def test_a_command_in_the_advice_is_set_as_such(visit, tmp_path):
     path = tmp_path / "report.html"
     page = visit(write_report(damage_map, summarize(damage_map, grid), path, post=black(grid)), NARROW).page
     findings = page.locator("#findings")
-    assert findings.locator("code").inner_text() == "deepnets4eo review"
+    assert findings.locator("code").all_inner_texts() == [
+        "deepnets4eo review FOLDER --serve",
+        "deepnets4eo review FOLDER --update",
+    ]
     assert "`" not in findings.inner_text()
 
 

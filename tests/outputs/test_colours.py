@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.change.page import COLOURS as OF_CHANGES
-from deepnets4eo.damage.comparison.page import KINDS
+from deepnets4eo.damage.comparison.report import CLASSES
 from deepnets4eo.floods.page import COLOURS as OF_WATER
 from deepnets4eo.outputs import COLOURS, asset_text
 
@@ -28,7 +28,7 @@ def contrast(one, other):
 
 
 DARK = rgb(re.search(r"prefers-color-scheme: dark.*?--surface: (#\w{6})", SHEET, re.S)[1])
-OF_DOTS = [rgb(colour) for _, colour in KINDS.values()]
+OF_DIFFERENCES = [colour for _, colour in CLASSES]
 
 
 def test_contrast_is_that_of_known_pairs():
@@ -36,8 +36,8 @@ def test_contrast_is_that_of_known_pairs():
     assert contrast((119, 119, 119), (255, 255, 255)) == pytest.approx(4.48, abs=0.01)
 
 
-@pytest.mark.parametrize("colour", [*OF_WATER.values(), *OF_CHANGES, *OF_DOTS])
-def test_regions_and_dots_are_seen_in_the_dark(colour):
+@pytest.mark.parametrize("colour", [*OF_WATER.values(), *OF_CHANGES, *OF_DIFFERENCES])
+def test_regions_and_differences_are_seen_in_the_dark(colour):
     assert contrast(colour, DARK) >= 3
 
 

@@ -234,12 +234,13 @@ def test_a_finding_states_whether_it_requests_the_hazard(values: dict[str, Any],
     assert Finding.from_dict(finding.to_dict()).requests_hazard is requests
 
 
-def test_the_first_advice_on_a_wide_interval_is_to_name_the_hazard() -> None:
+def test_the_advice_on_a_wide_interval_has_the_looks_and_the_share_of_this_map() -> None:
     advice = {
-        name: Phrase("count_not_told.remedy", EventInfo(name=name).count_advice).text()
+        name: Phrase("count_not_told.remedy", EventInfo(name=name).count_advice((0.5, 0.9))).text()
         for name in ("", "Flood", "Séisme")
     }
-    assert advice[""].startswith("Name the hazard: ")
-    assert advice["Flood"].startswith(f"Look at {LOOKS} buildings")
+    for name in ("", "Flood"):
+        assert advice[name].startswith(f"Look at {LOOKS} buildings")
+    assert "0.70 for 70 in 100" in advice[""]
     assert "neighbouring quarter" in advice["Séisme"]
     assert "Name the hazard" not in advice["Séisme"]

@@ -77,7 +77,7 @@ def share_findings(share: ShareEstimate, assessed: int, event: EventInfo = Event
     low, high = share.interval_95 or (0.0, 0.0)
     if not is_wide((low, high)):
         return ()
-    values = {"low": low * assessed, "high": high * assessed, "assessed": assessed, **event.count_advice}
+    values = {"low": low * assessed, "high": high * assessed, "assessed": assessed, **event.count_advice((low, high))}
     return (Finding("count_not_told", "caution", values, round((high - low) * assessed)),)
 
 

@@ -119,7 +119,7 @@ def _not_shown(site: Site) -> tuple[Finding, ...]:
     """Report that POST cannot show water; nothing if a map of water was given, or a dry hazard is named, or water is not sought."""
     if site.settings.water is not None or site.event.is_flood is False or _shows_water(site, "post"):
         return ()
-    advice = site.event.count_advice["hazard"] or Phrase("give_water")
+    advice = site.event.hazard_advice or Phrase("give_water")
     severity: Severity = "caution" if site.event.is_only_flood else "note"
     return (Finding("water_not_shown", severity, {"coarsest_m": SurfaceRules.coarsest_m, "remedy": advice}),)
 
@@ -145,7 +145,7 @@ def find_water(site: Site) -> WaterAround | None:
             doubt = recognition.finding(flooded, "give_water")
             if is_dry and doubt is None and recognition.is_none_found:
                 return None
-            unproven = None if is_dry else recognition.unproven(flooded, site.event.count_advice["hazard"])
+            unproven = None if is_dry else recognition.unproven(flooded, site.event.hazard_advice)
             if doubt is not None:
                 mapper = cast(WaterMapper, _mapper_run(site, folder).segmenter)
                 water = write_sure_water(

@@ -101,7 +101,7 @@ class DamageMapContent:
     def advice(self, language: Language = "en") -> str:
         """Return how to learn the number of damaged buildings if the images do not show it, or show few and no hazard is named; else ''."""
         if self.is_wide:
-            return Phrase("count_not_told.remedy", self.event.count_advice).text(language)
+            return Phrase("count_not_told.remedy", self.event.count_advice(self._share_interval)).text(language)
         return "".join(finding.text(language=language) for finding in self.advice_of_few)
 
     @property
@@ -109,7 +109,7 @@ class DamageMapContent:
         """Return the note of the page that an event without a name, with few damaged buildings, may be of another kind than the map supposes."""
         assessed, damaged = self._counts["assessed"], self._counts["damaged"]
         is_few = assessed and damaged <= FEW * assessed and not self.event.names_hazard and not self.is_wide
-        return [Finding("few_damaged", "note", self.event.count_advice)] if is_few else []
+        return [Finding("few_damaged", "note")] if is_few else []
 
     def after_warning(self, sentence: str, language: Language = "en") -> str:
         """Return a sentence on the result after the warning that the images do not match, if the image before could not be registered."""
@@ -178,7 +178,13 @@ class DamageMapContent:
     @property
     def is_wide(self) -> bool:
         """Return whether the interval of the number of damaged buildings is too wide."""
-        return is_wide(self.damaged_share.get("interval_95") or (0.0, 0.0))
+        return is_wide(self._share_interval)
+
+    @property
+    def _share_interval(self) -> tuple[float, float]:
+        """The interval of the damaged share; zeros if it was not estimated."""
+        low, high = self.damaged_share.get("interval_95") or (0.0, 0.0)
+        return low, high
 
     def withhold_unknown_grades(self) -> None:
         """State no grade of a building that is not certain if the interval of the number of damaged buildings is too wide."""
