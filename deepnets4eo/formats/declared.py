@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import xarray
     from rasterio.io import DatasetReader
 
+PREFIXES = ("sat", "sar", "view", "eo", "proj")  # of names of STAC's extensions
 POLARISATION_TAGS = ("polarimetric_interp", "polarisation", "polarization")  # of bands of radar
 TURNED = {
     2: "mirrored left to right", 3: "turned by 180 degrees", 4: "mirrored top to bottom", 5: "transposed",
@@ -86,7 +87,7 @@ class Declared:
             for band in dataset.indexes
         )
         bands = tuple(with_tagged_limits(dataset, band, info, source) for band, info in enumerate(bands, start=1))
-        tags = dict(dataset.tags(ns="IMAGERY")) | dict(dataset.tags())  # satellite and time, of side files
+        tags = dict(dataset.tags(ns="IMAGERY")) | _with_prefixes(dataset.tags())  # satellite and time, of side files
         structure = Structure.of_dataset(dataset)
         declared = cls(
             source, bands, tags, structure.orientation, structure.pages, dataset.dtypes[0].startswith("complex"),
@@ -281,6 +282,20 @@ class Declared:
         if colours is not None and {*colours} - {"undefined", "gray"}:
             facts["colour interpretation"] = ", ".join(colours[:MAX_NAMED]) + (" …" if len(colours) > MAX_NAMED else "")
         return facts
+
+
+def _with_prefixes(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags with the names that STAC gives them: GDAL cuts sat:orbit_state=ascending at the colon.
+
+    >>> _with_prefixes({"sat": "orbit_state=ascending", "a": "b=c"})
+    {'sat:orbit_state': 'ascending', 'a': 'b=c'}
+    """
+    joined = dict[str, str]()
+    for name, text in tags.items():
+        rest, mark, value = text.partition("=")
+        is_cut = name in PREFIXES and mark and rest.replace("_", "").isalnum()
+        joined |= {f"{name}:{rest}": value} if is_cut else {name: text}
+    return joined
 
 
 def _colour(dataset: DatasetReader, band: int) -> str:

@@ -32,7 +32,20 @@ log = logging.getLogger(__name__)
 
 MASK_VALUES = frozenset({1.0, 255.0})  # of what is true in a mask
 CLOUD_VALUES = MASK_VALUES | {2.0}  # and of shadows, in masks of `layers clouds`
-CLOUD_WORDS = ("cloud", "shadow", "cirrus", "haze")  # in the names of classes that hide the ground
+CLOUD_WORDS = (
+    "cloud",
+    "shadow",
+    "cirrus",
+    "haze",
+    "nuage",
+    "nube",
+    "nuvem",
+    "wolke",
+    "ombre",
+    "sombra",
+    "hidden",
+    "masked",
+)  # in the names of classes that hide the ground
 CLEAR_WORDS = ("no cloud", "no_cloud", "cloudless", "cloud free", "cloud-free", "cloudfree", "no shadow", "not cloud")
 STRIP_ROWS = 64  # of a coarse mask, read at a time
 MAX_LISTED_VALUES = 6  # values in a message
@@ -177,6 +190,11 @@ def _cloud_values(layer: Layer, on_image: Layer, flag: str) -> Layer:
     hiding = [] if layer.legend is None else [name for name in layer.legend.names if _hides(name)]
     if layer.legend is not None and hiding:
         return Layer(ClassMask(layer, [layer.legend.value(name) for name in hiding]))
+    if layer.legend is not None:
+        raise InputError(
+            f"{flag} {layer.source} states its classes, and none of them is cloud or shadow: {', '.join(layer.legend.names)}. Give a mask of "
+            "clouds; if these are clouds, name the class so in its legend, or remove the tag: gdal_edit.py -mo LEGEND= FILE."
+        )
     seen = ValuesSeen.of(on_image)
     is_mask = not seen.fractions and seen.whole <= CLOUD_VALUES
     coded = coded_clouds(layer, is_mask=is_mask)

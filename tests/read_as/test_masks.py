@@ -108,3 +108,11 @@ def test_a_mask_that_hides_nearly_all_of_an_image_is_named(tmp_path: Path, caplo
     assert not caplog.text
     opened(tmp_path, "clear_is_1.tif", [1, 1, 1, 1])
     assert "clear_is_1.tif hides 100 % of the image" in caplog.text
+
+
+@pytest.mark.parametrize(("names", "named"), [(("land", "water"), "land, water"), (("dry", "flood"), "dry, flood")])
+def test_a_mask_whose_legend_names_no_clouds_is_refused(tmp_path: Path, names: tuple, named: str) -> None:
+    classes = [{"name": name, "value": value, "color": [value, 9, 9]} for value, name in enumerate(names)]
+    tags = {"LEGEND": json.dumps({"name": "a", "classes": classes})}
+    with raises_naming(InputError, "--cloud-mask", named):
+        opened(tmp_path, "mask.tif", [0, 1, 1, 0], tags=tags)
