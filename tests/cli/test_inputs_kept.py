@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -172,17 +173,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for column, name in enumerate(("image", "pre", "post", "tiles/a", "tiles/b")):
         left = 32.0 * column if "/" in name else 0.0
-        write_geotiff(folder / f"{name}.tif", after if name == "post" else image, crs="EPSG:32633", origin=(left, 0))
+        write_geotiff(
+            folder / f"{name}.tif",
+            after if name == "post" else image,
+            crs="EPSG:32633",
+            origin=(500_000 + left, 5_000_000),
+        )
     singles = ("dsm", image[:1]), ("labels", image[:1] % 2), ("reference", image[:1] % 2), ("out/score", image)
     for name, values in singles:
-        write_geotiff(folder / f"{name}.tif", values, crs="EPSG:32633", origin=(0, 0))
+        write_geotiff(folder / f"{name}.tif", values, crs="EPSG:32633")
     for name in ("dates", "masks"):
         for month in (1, 2):
             write_geotiff(
                 folder / name / f"2020-0{month}-01.tif", image if name == "dates" else image[:1], crs="EPSG:32633"
             )
     rasterio.shutil.copy(folder / "tiles" / "b.tif", folder / "mosaic.vrt", driver="VRT")
-    outlines = gpd.GeoDataFrame({"building": ["yes"]}, geometry=[shapely.box(4, -20, 20, -4)], crs="EPSG:32633")
+    outlines = gpd.GeoDataFrame(
+        {"building": ["yes"]}, geometry=[shapely.box(500_004, 4_999_980, 500_020, 4_999_996)], crs="EPSG:32633"
+    )
     for name in ("houses.gpkg", "out/damage.gpkg", "out/rubble.gpkg", "roads.shp", "area.geojson", "card.geojson"):
         outlines.to_file(folder / name)
     with rasterio.open(folder / "labels.tif") as file:
@@ -476,6 +484,7 @@ def test_a_full_disk_is_reported_in_the_same_words_by_every_verb(
     resource = pytest.importorskip("resource")
     monkeypatch.chdir(place)
     Path("recipe.yaml").write_text("task: segmentation\nlegend: minicity\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # Python would keep what fits, and fail on it from then on
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (400, hard))
