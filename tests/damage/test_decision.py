@@ -153,7 +153,8 @@ def test_reliability_in_the_card_of_a_run_is_used_where_it_decides(place, tmp_pa
     paired = (tables[1]["method"] == "pre_post") & (tables[1]["damage_prob"].between(0.01, 0.99))
     assert paired.sum() > 10
     single, doubled = (logit(table.loc[paired, "damage_prob"]) for table in tables)
-    assert np.polyfit(single - single.mean(), doubled - doubled.mean(), 1)[0] == pytest.approx(2, rel=0.15)
+    slope = np.polyfit(single - single.mean(), doubled - doubled.mean(), 1)[0]
+    assert 1.8 < slope < 2.5  # not 2, since the levels of the site move, too
     assert (tables[1].loc[paired, "damage_set"] != ",".join(GRADES)).any()
     with raises_naming(RunError, "reliability"):
         DecisionModel.load(str(make_run(tmp_path / "damaged", reliability={"pre_post": {"spread": 1}})))
@@ -205,7 +206,7 @@ def test_images_are_seen_at_the_ground_size_of_training(place, monkeypatch):
     registration = register(pre, post)
     grader = NetworkGrader.load(run, device="cpu")
     inputs, seen = grader.run.inputs, []
-    monkeypatch.setattr(NetworkGrader, "grade", lambda _, scene, *rest: seen.append(scene.shape) or NOTHING)
+    monkeypatch.setattr(NetworkGrader, "_grade_roofs", lambda _, scene, *rest: seen.append(scene.shape) or NOTHING)
     for gsd_m in (GSD_M, 2 * GSD_M, GSD_M / 1.9):
         grader.run.segmenter.inputs = replace(inputs, gsd_m=gsd_m)
         grader.probabilities(pre, post, outlines_px, registration, None)

@@ -18,7 +18,6 @@ from deepnets4eo.damage.images import FINEST_GSD_M, in_colour
 from deepnets4eo.damage.network.pairs import (
     POST,
     PRE,
-    box_centres,
     in_pixels,
     make_scene,
     on_working_grid,
@@ -27,6 +26,7 @@ from deepnets4eo.damage.network.pairs import (
     with_bands,
 )
 from deepnets4eo.damage.network.pooling import Pooled, fitted_tiling, pool_scene
+from deepnets4eo.damage.network.roof_parts import Roofs
 from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.damage.work import TileWork
@@ -141,8 +141,8 @@ class NetworkGrader:
     ) -> pd.DataFrame:
         """Return probabilities of the grades, one row per footprint; NaN if the images do not both show a pixel. Raises RunError."""
         carried = registration if aligned_on == "pre" else None
-        scene, outlines = self._prepare(pre, post, registration, outlines_px, alignment, carried)
-        return pd.DataFrame(self.grade(scene, outlines, work), columns=list(GRADES))
+        scene, roofs = self._prepare(pre, post, registration, outlines_px, alignment, carried)
+        return pd.DataFrame(self._grade_roofs(scene, roofs, work), columns=list(GRADES))
 
     def post_probabilities(
         self,
@@ -165,17 +165,17 @@ class NetworkGrader:
         graded = np.full((len(outlines_px), len(GRADES)), np.nan)
         if self.post_temperature is not None and len(rows):
             carried = registration if aligned_on == "pre" else None
-            scene, outlines = self._prepare(None, post, None, outlines_px, alignment, carried)
-            tiling = self.run.tiling.small if few else fitted_tiling(self.run.tiling, outlines)
-            pooled = self._pool(scene, outlines, post_inputs(self.run.inputs), tiling, rows, work)
-            graded[rows] = scipy.special.softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)
+            scene, roofs = self._prepare(None, post, None, outlines_px, alignment, carried)
+            tiling = self.run.tiling.small if few else fitted_tiling(self.run.tiling, roofs.outlines)
+            pooled = self._pool(scene, roofs, post_inputs(self.run.inputs), tiling, rows, work)
+            graded[rows] = self._soften(pooled, self.post_temperature)[rows]
         return pd.DataFrame(graded, columns=list(GRADES))
 
     def _prepare(
         self, pre: Layer | None, post: Layer, registration: Registration | None, outlines_px: Geometries,
         alignment: FootprintAlignment | None, carried: Registration | None,
-    ) -> tuple[Scene, Outlines]:  # fmt: skip
-        """Return the scene as the network takes it, and the outlines on it. carried : moves outlines of pre to post."""
+    ) -> tuple[Scene, Roofs]:  # fmt: skip
+        """Return the scene as the network takes it, and the roofs on it. carried : moves outlines of pre to post."""
         inputs = post_inputs(self.run.inputs) if pre is None else self.run.inputs
         training_gsd_m = inputs.gsd_m if post.grid.crs is not None else None
         work_grid = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
@@ -183,21 +183,30 @@ class NetworkGrader:
         scene = Scene(seen, work_grid.grid) if pre is None else make_scene(seen[PRE], seen[POST])
         scene = inputs.as_trained(show_scene(scene, self.stretches))
         inputs.check(scene, gsd_factor=self.gsd_factor)
-        outlines = in_pixels(on_working_grid(outlines_px, post, work_grid, alignment, carried), work_grid.shape)
-        return scene, outlines
+        shapes = on_working_grid(outlines_px, post, work_grid, alignment, carried)
+        if pre is None:  # parts of intact roofs look damaged more often in one image
+            return scene, Roofs(in_pixels(shapes, work_grid.shape))
+        return scene, Roofs.of(shapes, work_grid.gsd_m, work_grid.shape)
 
     def grade(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> Floats:
         """Return (N, 4) calibrated probabilities on a scene with the layers pre and post; NaN for unseen buildings."""
-        tiling = fitted_tiling(self.run.tiling, outlines)
-        pooled = self._pool(scene, outlines, self.run.inputs, tiling, None, work)
-        return scipy.special.softmax(pooled.mean / self.temperature + self.grade_odds, axis=1)
+        return self._grade_roofs(scene, Roofs(outlines), work)
+
+    def _grade_roofs(self, scene: Scene, roofs: Roofs, work: TileWork) -> Floats:
+        tiling = fitted_tiling(self.run.tiling, roofs.outlines)
+        pooled = self._pool(scene, roofs, self.run.inputs, tiling, None, work)
+        return roofs.by_worst_part(self._soften(pooled, self.temperature))
+
+    def _soften(self, pooled: Pooled, temperature: float) -> Floats:
+        """Return probabilities of the grades from pooled logits."""
+        return np.asarray(scipy.special.softmax(pooled.mean / temperature + self.grade_odds, axis=1))
 
     def _pool(
-        self, scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: Indices | None, work: TileWork
+        self, scene: Scene, roofs: Roofs, inputs: InputSpec, tiling: Tiling, only: Indices | None, work: TileWork
     ) -> Pooled:
         if self.run.card["notes"].get("scaling") == "scene":
-            inputs = scaled_to(inputs, scene, box_centres(outlines, scene.shape))
-        return pool_scene(self.run.segmenter, scene, outlines, inputs, tiling, only=only, work=work)
+            inputs = scaled_to(inputs, scene, roofs.centres)
+        return pool_scene(self.run.segmenter, scene, roofs.outlines, inputs, tiling, only=only, work=work)
 
 
 def shipped_folder() -> Path | None:
