@@ -181,15 +181,18 @@ def test_an_interval_that_begins_at_none_or_ends_at_all_leaves_4_percent_on_the_
     assert interval(p10=0.04, p40=0.92, p80=0.04) == [0.1, 0.8]  # 2.5 % on each side
 
 
-def test_a_small_chance_of_no_damage_does_not_lower_the_number_that_is_named() -> None:
-    even = np.tile(grades_of_sides(np.array([0.0, -2.0, 0.0])), (100, 1))
-    weights = weights_of(p0=0.2, p90=0.8)
-    named = name_damaged(SiteFit(weights, even, float(weights @ SHARES)))
-    assert named.sum() == 90  # 72 are expected
-    given = name_damaged(SiteFit(weights, even, 0.5, GIVEN_SHARE))
-    assert given.sum() == 50
-    rare = weights_of(p0=0.4, p10=0.3, p90=0.3)
-    assert name_damaged(SiteFit(rare, even, float(rare @ SHARES))).sum() == 30  # as expected, though 10 is the median
+def test_buildings_are_named_by_their_probability_and_with_a_given_share_by_their_number() -> None:
+    chance = np.array([0.9, 0.6, 0.4, 0.2, 0.2, np.nan])
+    even = grades_of_sides(np.stack([np.nan_to_num(logit(chance)), np.full(6, -2.0), np.zeros(6)], axis=1))
+    even[5] = np.nan
+    half, probably_intact = weights_of(p50=1.0), weights_of(p0=0.9, p50=0.1)
+    for weights in (half, probably_intact):  # the same probabilities, whatever the site is
+        assert name_damaged(SiteFit(weights, even, 0.5)).tolist() == [True, True, False, False, False, False]
+    given = SiteFit(half, even, 0.7, GIVEN_SHARE)
+    expected = given.probabilities[:5, 2:].sum()
+    assert name_damaged(given).sum() == round(expected) == 3
+    wet = np.array([False, True, False, False, False, False])  # named by its own probability, in addition
+    assert name_damaged(given, wet).tolist() == [True, True, True, False, False, False]
 
 
 def test_an_end_that_is_nearly_none_or_all_becomes_that_and_the_other_end_leaves_four_percent() -> None:

@@ -64,6 +64,32 @@ def test_a_plain_prior_shift_fails_where_the_site_is_shifted() -> None:
     assert (p >= 0.5)[~damaged].mean() < 0.15
 
 
+@pytest.mark.parametrize("information", [1.0, 0.25, 0.0])
+def test_the_evidence_of_a_building_counts_in_full_for_itself(information: float) -> None:
+    """Bayes over an intact and a damaged site, which know of the building only its `information`."""
+    one_level = SiteShift((-2.0, 2.0), (1e-9, 1e-9), 0.0, 1.5)
+    known = {0: 0.7, 4: 0.3}  # number of a share → its weight, with the building's evidence to the power of `information`
+    weights = np.zeros((len(SHARES), len(one_level.levels()[0])))
+    for number, weight in known.items():
+        weights[number] = weight / weights.shape[1]
+    for log_odds in (-2.0, 0.5, 3.0):
+        damaged, either = 0.0, 0.0
+        for number, weight in known.items():
+            parts = SHARES[number] * norm.pdf(log_odds, 2, 1.5), (1 - SHARES[number]) * norm.pdf(log_odds, -2, 1.5)
+            others = weight / sum(parts) ** information  # without the building itself
+            damaged, either = damaged + others * parts[0], either + others * sum(parts)
+        (p,) = one_level.probabilities(weights, np.array([log_odds]), information)
+        assert p == pytest.approx(damaged / either, rel=1e-3)
+
+
+def test_two_clear_ruins_among_many_intact_roofs_do_not_drown() -> None:
+    network = SiteShift((-2.1, 3.8), (1.05, 2.2), -0.4, 1.7, 3.0)  # what 22 roofs show of the site counts as 3
+    log_odds = np.concatenate([np.linspace(-4.5, -1.0, 20), [2.6, 2.9]])  # a market with two halls without a roof
+    weights, (p,) = site_posterior([(network, log_odds)])
+    assert weights[0] > 0.5  # the site is probably intact all the same
+    assert p[-2:].min() > 0.5 and p[:-2].max() < 0.1
+
+
 def test_the_probabilities_are_those_of_a_direct_sum_over_shares_and_levels() -> None:
     log_odds = np.array([-1.0, 0.5, 1.75])  # few buildings, each says all that it says; values lie on the steps
     theta, prior = SHIFT.levels()

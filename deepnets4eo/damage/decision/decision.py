@@ -25,7 +25,7 @@ from deepnets4eo.damage.decision.model import (
 )
 from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.order import order_finding, require_order, require_two_pictures
-from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
+from deepnets4eo.damage.decision.reliability import HALF, Judgement, Opinion, Reliability
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.decision.two_views import MEASURED, FoundAgain
 from deepnets4eo.damage.grades import Grades
@@ -38,12 +38,6 @@ from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.segmenters import RunFolder
-
-# Least probability of a building that is named at a site that is more probably intact: half of the best F1 is the best threshold
-# (Lipton, Elkan & Naryanaswamy 2014), which at made-up sites left out was 0.33 to 0.39 with the network.
-CLEAR = 0.35
-INTACT = 0.5  # probability that a site has no damage, above which none of its buildings is named for the sake of their number
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -231,19 +225,14 @@ def _grade(site: SiteFit, judgement: Judgement, unlike: Mask, named: Mask) -> Gr
 
 
 def name_damaged(site: SiteFit, wet: Mask | None = None) -> Mask:
-    """Return (N,) the most probable buildings, as many as are expected to be damaged at a site that has damage.
-
-    Above the plain mean the number is at most the median. If the site is probably intact, only clear buildings are flagged.
-    """
-    p = site.probabilities[:, MAJOR:].sum(axis=1)
-    counted = np.isfinite(p) & (True if wet is None else ~wet)
-    if site.intact > INTACT:
-        return np.nan_to_num(p) >= CLEAR
-    order = np.argsort(-np.where(counted, p, -1.0), kind="stable")
-    named = (np.nan_to_num(p) >= 0.5) & ~counted
-    expected = float(p[counted].sum())
-    number = max(expected, min(expected / (1 - site.intact), site.median_number(counted)))
-    named[order[: round(number)]] = True
+    """Return (N,) buildings that are more probably damaged than not; with a given share as many dry ones as it says, the most probable ones."""
+    p = np.nan_to_num(site.probabilities[:, MAJOR:].sum(axis=1))
+    named = p >= HALF
+    if site.share_is_given:
+        counted = np.isfinite(site.even[:, 0]) & (True if wet is None else ~wet)
+        order = np.argsort(-np.where(counted, p, -1.0), kind="stable")
+        named &= ~counted
+        named[order[: round(p[counted].sum())]] = True
     return named
 
 

@@ -195,15 +195,21 @@ class SiteShift:
         rate = np.clip(SHARES[:, None] * damaged + (1 - SHARES[:, None]) * intact, 1e-6, 1 - 1e-6)
         return np.asarray(trust * (clear * np.log(rate) + (total - clear) * np.log(1 - rate)))
 
-    def probabilities(self, weights: Floats, log_odds: Floats) -> Floats:
-        """Return (N,) probabilities of damage, averaged over shares and levels by (P, T) weights."""
+    def probabilities(self, weights: Floats, log_odds: Floats, information: float = 1.0) -> Floats:
+        """Return (N,) probabilities of damage, averaged over shares and levels by (P, T) weights.
+
+        The weights contain each building by its `information`, since buildings of one site err together. A building's own evidence counts
+        in full for itself: without it, strong evidence at a site with little damage drowned in the share of the site."""
         theta, _ = self.levels()
         share, level = np.nonzero(weights > weights.max() * 1e-4)
         steps = np.arange(-MAX_LOG_ODDS, MAX_LOG_ODDS + STEP, STEP / 2)
-        intact, damaged = self._log_densities(steps, theta)
-        odds = (damaged - intact)[level].T + scipy.special.logit(SHARES[share])
-        used = weights[share, level]
-        at_steps = np.clip(scipy.special.expit(odds) @ used / used.sum(), 1e-12, 1 - 1e-12)
+        intact, damaged = (density[level] for density in self._log_densities(steps, theta))
+        prior = SHARES[share][:, None]
+        explained = np.logaddexp(np.log(prior) + damaged, np.log1p(-prior) + intact)
+        used = np.log(weights[share, level])[:, None] + (1 - information) * explained
+        used = np.exp(used - used.max(axis=0))
+        chance = scipy.special.expit(damaged - intact + scipy.special.logit(prior))
+        at_steps = np.clip((used * chance).sum(axis=0) / used.sum(axis=0), 1e-12, 1 - 1e-12)
         return np.asarray(scipy.special.expit(np.interp(log_odds, steps, scipy.special.logit(at_steps))))
 
 
@@ -263,7 +269,7 @@ def site_posterior(
     weights = _prior() * np.prod(by_share, axis=0) if damaged_share is None else _around(damaged_share)
     weights = weights / weights.sum()
     probabilities = [
-        shift.probabilities(table / np.maximum(sums, 1e-300)[:, None] * weights[:, None], log_odds)
+        shift.probabilities(table / np.maximum(sums, 1e-300)[:, None] * weights[:, None], log_odds, information)
         for (shift, log_odds), table, sums in zip(parts, tables, by_share, strict=True)
     ]
     return weights, probabilities
@@ -327,13 +333,6 @@ class SiteFit:
     def at_share(self, share: float) -> Floats:
         """Return (N, 4) probabilities of the grades at a share of damaged buildings."""
         return adjust_to_share(self.even, share)
-
-    def median_number(self, counted: Mask) -> float:
-        """Return the median number of damaged buildings among some (N,); 0 if the share was given."""
-        if self.share_is_given:
-            return 0.0
-        share = SHARES[int(np.searchsorted(np.cumsum(self.weights), 0.5))]
-        return float(self.at_share(share)[counted, MAJOR:].sum())
 
     @property
     def intact(self) -> float:
