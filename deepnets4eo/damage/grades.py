@@ -17,8 +17,8 @@ SURE = 0.95  # probability of a side (intact or damaged) above which the grades 
 POSSIBLE = 0.1  # probability of a side above which not all of its grades are excluded at 90 %
 MAX_CONFIDENCE = 0.6  # in a grade that rests on evidence unlike that of the fit
 # Why a name is not on the likelier side: as many buildings are named with damage as are expected to be damaged.
-NAMED_TOO = "less probable than not, but among as many of the most probable buildings as are expected to be damaged"
-NOT_NAMED = "more probable than not, but not among as many of the most probable buildings as are expected to be damaged"
+NAMED_TOO = "less probable than not, but among the most probable buildings of its site"
+NOT_NAMED = "more probable than not, but not among the most probable buildings that the share of its site names"
 
 
 @dataclass(frozen=True)
