@@ -59,6 +59,8 @@ def map_site(site: str, size_px: int) -> tuple[Image.Image, str]:
     outlines = gpd.GeoDataFrame({"id": ids}, geometry=transform_shapes(grid.affine, shapes[rows]), crs=CRS)
     pre, post = (Layer.open(image[:3], grid=grid) for image in (pair.pre, pair.post))
     damage_map = assess(pre, post, outlines, event=EventInfo(name=hazard.capitalize()))
+    headline = damage_map.headline()
+    damage_map.state_likeliest_grades()  # also where the map states none, as their number is not known
     buildings = damage_map.buildings.set_index("id").loc[ids]
     kinds = outcomes(
         pair.visible[rows] >= MAJOR,
@@ -72,7 +74,7 @@ def map_site(site: str, size_px: int) -> tuple[Image.Image, str]:
             draw.line([(x * zoom, y * zoom) for x, y in part.exterior.coords], COLOURS[str(kind)], 2)
     draw.text((6, 6), f"SYNTHETIC, {hazard}", "white")
     counts = ", ".join(f"{int((kinds == kind).sum())} {kind}" for kind in COLOURS)
-    return picture, f"{site}: {counts}; {damage_map.headline()}"
+    return picture, f"{site}: {counts}; {headline}"
 
 
 def main() -> None:

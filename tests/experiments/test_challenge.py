@@ -161,6 +161,9 @@ def test_a_map_calls_major_damage_and_what_it_lacks_has_no_call() -> None:
         }
     )  # fmt: skip
     assert calls_of(buildings, ["d", "c", "b", "a", "e"]).tolist() == [1, -1, 0, 1, -1]
+    grades = {"damage": ["not-known", "not-known", None, "destroyed"], "likeliest": buildings["damage"]}
+    ranked = buildings.assign(**grades, damage_rank=[2.0, 3.0, np.nan, 1.0])  # of a site whose count is not known
+    assert calls_of(ranked, ["d", "c", "b", "a", "e"]).tolist() == [1, -1, 0, 1, -1]
 
 
 def test_the_published_rows_are_those_of_the_leaderboard() -> None:
