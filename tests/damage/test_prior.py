@@ -48,34 +48,35 @@ def test_buildings_that_say_nothing_of_the_share_do_not_count_in_a_given_one() -
 
 
 @pytest.mark.parametrize("moved", [-1.2, 1.2])
-def test_as_many_are_named_as_are_expected_wherever_the_evidence_lies(moved: float) -> None:
+def test_about_as_many_are_named_as_are_expected_wherever_the_evidence_lies(moved: float) -> None:
     p, damaged = site(0.3, moved)
     fitted = fit_to_site(p, np.full(400, "a"), {"a": SHIFT})
     named, probability = name_damaged(fitted), fitted.probabilities[:, 2:].sum(axis=1)
     assert fitted.status == ESTIMATED_SHARE
-    assert named.sum() == round(probability.sum())
-    assert probability[named].min() >= probability[~named].max()
+    assert named.sum() == pytest.approx(probability.sum(), rel=0.05)
+    assert probability[named].min() >= 0.5 > probability[~named].max()
     assert (named == damaged).mean() > 0.93
     fixed = (p[:, 2:].sum(axis=1) >= 0.5) == damaged
     assert (named == damaged).sum() > fixed.sum() + 30  # a threshold that does not move with the site
 
 
-def test_at_a_site_that_is_more_probably_intact_only_clear_damage_is_named() -> None:
+def test_only_what_is_likelier_than_not_is_named_unless_a_share_is_given() -> None:
     weights = np.zeros(len(SHARES))
     weights[[0, 5]] = 0.7, 0.3
     p = np.full(100, 0.1)
     p[0] = 0.8
-    fitted = SiteFit(weights, grades(p), 0.5)
-    assert np.flatnonzero(name_damaged(fitted)).tolist() == [0]
     half = (np.abs(SHARES - 0.5) < 1e-9).astype(float)
-    assert name_damaged(SiteFit(half, grades(p), 0.5)).sum() == 11  # 0.8 + 99 · 0.1
-    assert np.flatnonzero(name_damaged(SiteFit(weights, grades(p), 0.5, GIVEN_SHARE))).size == 11
+    for of_share in (weights, half):  # whether the site is probably intact or not
+        assert np.flatnonzero(name_damaged(SiteFit(of_share, grades(p), 0.5))).tolist() == [0]
+    assert name_damaged(SiteFit(weights, grades(p), 0.5, GIVEN_SHARE)).sum() == 11  # 0.8 + 99 · 0.1
 
 
-def test_houses_in_water_are_not_counted_among_those_that_are_named_by_rank() -> None:
+def test_houses_in_water_do_not_count_towards_the_number_of_a_given_share() -> None:
     p, weights = np.array([0.9, 0.9, 0.4, 0.3, 0.3, np.nan]), np.eye(len(SHARES))[8]
     wet = np.array([True, True, False, False, False, False])
-    assert name_damaged(SiteFit(weights, grades(p), 0.5), wet).tolist() == [True, True, True, False, False, False]
+    given = SiteFit(weights, grades(p), 0.5, GIVEN_SHARE)
+    assert name_damaged(given, wet).tolist() == [True, True, True, False, False, False]
+    assert name_damaged(SiteFit(weights, grades(p), 0.5), wet).tolist() == [True, True, False, False, False, False]
 
 
 def test_evidence_of_an_unknown_site_counts_as_it_is() -> None:

@@ -225,7 +225,7 @@ def _grade(site: SiteFit, judgement: Judgement, unlike: Mask, named: Mask) -> Gr
 
 
 def name_damaged(site: SiteFit, wet: Mask | None = None) -> Mask:
-    """Return (N,) buildings that are more probably damaged than not; with a given share as many dry ones as it says, the most probable ones."""
+    """Return (N,) buildings that are more probably damaged than not; with a given share, the most probable dry ones by number."""
     p = np.nan_to_num(site.probabilities[:, MAJOR:].sum(axis=1))
     named = p >= HALF
     if site.share_is_given:

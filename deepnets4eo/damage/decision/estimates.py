@@ -120,9 +120,9 @@ class InundatedBuildings:
         rows = np.flatnonzero(self.rows & ~(by_structure >= damaged))
         if len(rows) < 2:
             return damaged
-        shown = BY_STRUCTURE * scipy.special.logit(np.clip(by_structure[rows], HIDDEN_MIN, 1 - HIDDEN_MIN))
-        known = np.isfinite(shown)
-        above = np.where(known, shown, shown[known].mean() if known.any() else 0.0)
+        evidence = BY_STRUCTURE * scipy.special.logit(np.clip(by_structure[rows], HIDDEN_MIN, 1 - HIDDEN_MIN))
+        known = np.isfinite(evidence)
+        above = np.where(known, evidence, evidence[known].mean() if known.any() else 0.0)
         out, slope = damaged.copy(), float((damaged[rows] * (1 - damaged[rows])).mean())  # of a logistic function
         out[rows] = np.clip(damaged[rows] + slope * (above - above.mean()), 0, 1)
         return out

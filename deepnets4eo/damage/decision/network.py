@@ -200,6 +200,5 @@ def _not_graded(site: Site) -> Texts:
     """Return (N,) why the network could not grade a building, else ''."""
     reasons: Texts = np.full(len(site.buildings), "", object)
     for row, reason in site.work.failed.items():
-        if row < len(reasons):  # rows beyond are parts of large roofs, which fail together with their roof
-            reasons[row] = f"could not be graded: {reason}"
+        reasons[row] = f"could not be graded: {reason}"
     return reasons

@@ -206,7 +206,10 @@ class NetworkGrader:
     ) -> Pooled:
         if self.run.card["notes"].get("scaling") == "scene":
             inputs = scaled_to(inputs, scene, roofs.centres)
-        return pool_scene(self.run.segmenter, scene, roofs.outlines, inputs, tiling, only=only, work=work)
+        pooled = pool_scene(self.run.segmenter, scene, roofs.outlines, inputs, tiling, only=only, work=work)
+        for row in [row for row in work.failed if row >= len(roofs)]:
+            del work.failed[row]  # a part, which fails together with its roof
+        return pooled
 
 
 def shipped_folder() -> Path | None:

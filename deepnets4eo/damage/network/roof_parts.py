@@ -1,7 +1,7 @@
 """Parts of large roofs: the mean over a hall averages away the damage to a third of it.
 
-A network grades a roof by the mean of its pixels. A large roof is graded by parts as well, and its probability of damage is that of its
-most damaged part.
+A network grades a roof by the mean of its pixels. A large roof is graded by parts as well, and the most damaged part decides its
+probability of damage.
 """
 
 from __future__ import annotations
