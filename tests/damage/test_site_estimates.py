@@ -106,7 +106,9 @@ def test_the_share_is_what_is_expected_and_its_interval_follows_the_weights() ->
     assert (low, high) == pytest.approx((0.06, 0.4), abs=0.05)
 
 
-def test_a_quarter_of_the_spread_of_damage_between_sites_is_left_to_an_estimated_share_and_none_to_a_given_one() -> None:
+def test_a_quarter_of_the_spread_of_damage_between_sites_is_left_to_an_estimated_share_and_none_to_a_given_one() -> (
+    None
+):
     probabilities = np.tile(grades_of_sides(np.array([0.0, -2.0, 0.0])), (10_000, 1))
     spread, area = np.tile([1.2, 0.0, 0.0], (10_000, 1)), np.full(10_000, 100.0)
     share, _ = site_estimates(at_share(probabilities, 0.5), spread, area)

@@ -68,7 +68,10 @@ def test_a_plain_prior_shift_fails_where_the_site_is_shifted() -> None:
 def test_the_evidence_of_a_building_counts_in_full_for_itself(information: float) -> None:
     """Bayes over an intact and a damaged site, which know of the building only its `information`."""
     one_level = SiteShift((-2.0, 2.0), (1e-9, 1e-9), 0.0, 1.5)
-    known = {0: 0.7, 4: 0.3}  # number of a share → its weight, with the building's evidence to the power of `information`
+    known = {
+        0: 0.7,
+        4: 0.3,
+    }  # number of a share → its weight, with the building's evidence to the power of `information`
     weights = np.zeros((len(SHARES), len(one_level.levels()[0])))
     for number, weight in known.items():
         weights[number] = weight / weights.shape[1]

@@ -39,6 +39,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.segmenters import RunFolder
 
+
 @dataclass(frozen=True)
 class Decision:
     """The decision of a job: grades, share, findings and estimates.
