@@ -119,7 +119,8 @@ def test_buildings_surrounded_by_given_water_are_damaged_and_the_others_stay(map
     assert ((share > 0.4) == (wet["inundated"] == "yes"))[clear].all()
     assert wet.loc[surrounded, "damage"].isin(GRADES[2:]).all()
     chance = wet.loc[surrounded, "damage_prob"]
-    assert chance.min() > 0.8 and chance.mean() == pytest.approx(0.9, abs=0.01)  # more only where the roof shows more
+    assert chance.min() > 0.8
+    assert chance.mean() == pytest.approx(0.9, abs=0.01)
     assert wet.loc[surrounded, "reason"].str.startswith("surrounded by water").all()
     measured = [name for name in dry.columns if name.startswith("ev_")]
     pd.testing.assert_frame_equal(
@@ -540,7 +541,8 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
     everything = ",".join(GRADES)
     assert after.buildings.frame["damage_set"].tolist() == [",".join(GRADES[:3]), everything, GRADES[0], everything]
     chance = after.buildings.frame["damage_prob"].to_numpy(float)
-    assert chance[2] == pytest.approx(0.03) and chance[[0, 1, 3]].mean() == pytest.approx(0.9)
+    assert chance[2] == pytest.approx(0.03)
+    assert chance[[0, 1, 3]].mean() == pytest.approx(0.9)
     assert chance[1] > chance[3] > chance[0]  # in the order of their structure; an unknown one is between
     confidence = after.buildings.frame["confidence"].to_numpy(float)
     np.testing.assert_allclose(confidence, [chance[0] - 0.03, chance[1], 0.9, chance[3]])
@@ -560,7 +562,8 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
     after = with_inundation(capped, water, wet, Settings())
     np.testing.assert_allclose(after.buildings.frame["confidence"].to_numpy(float), [0.6, confidence[1], 0.6, 0.6])
     chance = after.buildings.frame["damage_prob"].to_numpy(float)
-    assert chance[2] == pytest.approx(0.03) and chance[[0, 1, 3]].mean() == pytest.approx(0.9)
+    assert chance[2] == pytest.approx(0.03)
+    assert chance[[0, 1, 3]].mean() == pytest.approx(0.9)
     assert chance[1] > chance[3] > chance[0]  # covered, of unknown structure, surrounded with a whole roof
 
 

@@ -90,7 +90,8 @@ def test_two_clear_ruins_among_many_intact_roofs_do_not_drown() -> None:
     log_odds = np.concatenate([np.linspace(-4.5, -1.0, 20), [2.6, 2.9]])  # a market with two halls without a roof
     weights, (p,) = site_posterior([(network, log_odds)])
     assert weights[0] > 0.5  # the site is probably intact all the same
-    assert p[-2:].min() > 0.5 and p[:-2].max() < 0.1
+    assert p[-2:].min() > 0.5
+    assert p[:-2].max() < 0.1
 
 
 def test_the_probabilities_are_those_of_a_direct_sum_over_shares_and_levels() -> None:

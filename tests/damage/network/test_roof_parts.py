@@ -39,7 +39,8 @@ def test_a_roof_of_any_size_has_few_parts_and_one_without_area_none():
 
 def test_only_large_roofs_have_parts_and_the_worst_part_decides():
     roofs = Roofs.of(np.array([HOUSE, HALL, HOUSE], object), 0.5, (64, 256))
-    assert len(roofs) == 3 and roofs.whole.tolist() == [1, 1, 1, 1]
+    assert len(roofs) == 3
+    assert roofs.whole.tolist() == [1, 1, 1, 1]
     assert roofs.centres.tolist() == [[10, 160], [20, 60], [10, 160]]
     found = roofs.by_worst_part(grades(0.2, 0.25, np.nan, 0.1, 0.9, np.nan, 0.3))
     np.testing.assert_allclose(found[:2, 2:].sum(axis=1), [0.2, 0.9])
