@@ -2,10 +2,8 @@
 
 import errno
 import os
-import signal
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_AppDefinedError
 from refusals import raises_naming
 from safetensors import SafetensorError
+from small_disk import small_disk
 
 from deepnets4eo import files
 from deepnets4eo.baselines import save_estimator
@@ -105,24 +104,10 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@contextmanager
-def small_disk() -> Iterator[None]:
-    """Files cannot grow beyond `LIMIT_BYTES`: what a full disk or a quota is to a writer."""
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
-
-
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_is_one_error_in_the_same_words_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    with small_disk(), pytest.raises(OutputError) as refused:
+    with small_disk(LIMIT_BYTES), pytest.raises(OutputError) as refused:
         WRITERS[name](path)
     assert str(refused.value).startswith(f"could not write {path}: ")
     assert str(refused.value).endswith(". Free some space or choose another path.")

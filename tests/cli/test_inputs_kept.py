@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ import shapely
 from geotiff import write_geotiff
 from made_up_clouds import scattered, write_las
 from sklearn.linear_model import LogisticRegression
+from small_disk import small_disk
 
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards import Legend
@@ -481,18 +480,10 @@ def test_a_full_disk_is_reported_in_the_same_words_by_every_verb(
     place: Path, command: str, kept: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No file can grow beyond 400 bytes; what an interrupted job can go on with stays."""
-    resource = pytest.importorskip("resource")
     monkeypatch.chdir(place)
     Path("recipe.yaml").write_text("task: segmentation\nlegend: minicity\n", encoding="utf-8")
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # Python would keep what fits, and fail on it from then on
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (400, hard))
-    try:
+    with small_disk(400):
         assert main(command.split()) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("Error: could not write ")
     assert "Free some space or choose another path." in error

@@ -3,9 +3,9 @@
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from refusals import raises_naming
 from scipy.special import xlogy
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from small_disk import small_disk
 
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards import Legend, LegendClass
@@ -306,22 +307,21 @@ def test_a_job_that_finished_no_rows_is_no_hindrance(network_run, image, tmp_pat
 
 
 @pytest.fixture
-def small_disk():
+def disk_of_40_kb():
     """A disk on which no file grows beyond 40 kB, until it is told otherwise."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with ExitStack() as stack:
+        stack.enter_context(small_disk(40_000))
+        yield stack.close
 
 
-def test_full_disk_leaves_no_output_and_resuming_goes_on(network_run, tmp_path, small_disk):
+def test_full_disk_leaves_no_output_and_resuming_goes_on(network_run, tmp_path, disk_of_40_kb):
     scene = Scene.open(image=make_image())
     out, proba = tmp_path / "labels.tif", tmp_path / "p.tif"
     with pytest.raises(OutputError, match=r"could not write .*Free some space"):
         predict(network_run, scene, out, single(probabilities=proba, block_px=32))
     assert not out.exists()
     assert not proba.exists()
-    small_disk()
+    disk_of_40_kb()
     resumed = predict(network_run, scene, out, single(probabilities=proba, block_px=32, resume=True))
     fresh = predict(network_run, scene, tmp_path / "fresh.tif", single(probabilities=tmp_path / "fresh-p.tif"))
     assert set(fresh.paths) == set(resumed.paths) == {"labels", "probabilities"}
