@@ -20,6 +20,7 @@ from deepnets4eo.tiling import Packed
 if TYPE_CHECKING:
     import geopandas as gpd
 
+IN_ENGLISH = "Some findings and facts are in English."
 WORDS = Path(__file__).parent / "assets" / "words.yaml"
 MAX_LISTED = 50_000  # polygons, the largest ones
 THINNED_PX = 0.75  # outlines follow pixels; stairs as high as this become lines
@@ -48,7 +49,7 @@ def region_kind(subject: str, name: str, made_up: str, empty: str) -> MapKind:
 
 def page_language(language: Language) -> PageLanguage:
     """Return the texts of the page of a map of regions in a language."""
-    return map_page.page_language(language, WORDS)
+    return map_page.page_language(language, WORDS, in_english=IN_ENGLISH)
 
 
 @dataclass(frozen=True)

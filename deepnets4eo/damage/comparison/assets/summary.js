@@ -16,7 +16,7 @@ function tableOf(head, rows, kind = "") {
 }
 
 // Rows are of map A, columns of map B.
-const agreementTable = () => tableOf([t`A \\ B`, ...page.grades], page.grades.map((title, row) => [title, ...page.summary.matrix[row].map((count) => number(count))]), "stacking");
+const agreementTable = () => tableOf([t`A / B`, ...page.grades], page.grades.map((title, row) => [title, ...page.summary.matrix[row].map((count) => number(count))]), "stacking");
 
 const countsTable = () => tableOf([t`Difference`, t`Buildings`], DRAWN.toReversed().filter((index) => page.counts[index]).map((index) => [[pie(index), classes[index].title], number(page.counts[index])]));
 
