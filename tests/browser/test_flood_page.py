@@ -68,3 +68,21 @@ def test_an_empty_list_says_what_it_means_and_one_that_is_filtered_says_that(flo
     assert full.page.locator("#empty").is_hidden()
     full.page.locator("#search").fill("no such id")
     assert full.page.locator("#empty").inner_text() == "No polygon matches the search and the classes shown."
+
+
+def test_on_a_page_from_right_to_left_a_number_comes_before_its_unit(flood, visit, tmp_path):
+    folder = flood.paths["flood.tif"].parent.parent
+    options = FloodOptions(assume_registered=True, language="ar")
+    arabic = map_flood([str(folder / "pre.tif")], str(folder / "post.tif"), tmp_path / "arabic", options)
+    assert str(folder) not in arabic.paths["report.html"].read_text(encoding="utf-8"), "files are named without folders"
+    page = visit(arabic.paths["report.html"]).page
+    assert page.locator("h1").inner_text() == "خريطة الفيضان"
+    figure = page.locator(".figure bdi")
+    left = """(one) => {
+        const node = document.createTreeWalker(one, NodeFilter.SHOW_TEXT).nextNode(), range = document.createRange();
+        const at = (start) => { range.setStart(node, start); range.setEnd(node, start + 1); return range.getBoundingClientRect().left; };
+        return [at(0), at(node.data.length - 1)];
+    }"""
+    number, unit = figure.evaluate(left)
+    assert number < unit
+    assert page.locator("#table .body .num").first.inner_text().startswith("\u2066")

@@ -5,7 +5,7 @@
 const inPixels = () => page.unit === "px";
 const threeDigits = (value) => (value > 0 && value < 99.95 ? value.toPrecision(3) : number(Number(value.toPrecision(3))));
 const groundText = (hectares) => (hectares > 0 && hectares < 0.1 ? `${threeDigits(10_000 * hectares)} m²` : `${threeDigits(hectares)} ha`);
-const areaText = (hectares) => (inPixels() ? `${number(Math.round(10_000 * hectares))} px` : groundText(hectares));
+const areaText = (hectares) => apart(inPixels() ? `${number(Math.round(10_000 * hectares))} px` : groundText(hectares));
 const sheetNotes = () => [];
 const legendParts = () => [classTable(), factList(page.facts)];
 const summaryBoxes = () => [eventBox(), box(page.noun, factList(page.facts)), box(t`Polygons`, classTable(), page.left_out ? paragraph(page.left_out) : "")];
@@ -14,7 +14,7 @@ const headlineNote = () => "";
 
 function chipOf(index) {
   const { count, area_ha: area, area_text: text = areaText(area) } = classes[index];
-  return { count, range: text, told: `${objects(count)}, ${text}` };
+  return { count, range: apart(text), told: `${objects(count)}, ${text}` };
 }
 
 function classTable() {

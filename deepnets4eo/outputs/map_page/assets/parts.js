@@ -35,7 +35,7 @@ function fillHeader() {
 // One large number in one sentence, its interval as a bar, and what the map cannot know.
 function fillHeadline() {
   const { number: figure, sentence, limit, bar } = page.headline, host = document.getElementById("interval"), note = document.getElementById("limit");
-  document.getElementById("headline").append(make("b", { class: "figure" }, ...whole(figure)), " ", ...whole([sentence, headlineNote()].filter(Boolean).join(" ")));
+  document.getElementById("headline").append(make("b", { class: "figure" }, make("bdi", {}, figure)), " ", ...whole([sentence, headlineNote()].filter(Boolean).join(" ")));
   host.hidden = !bar;
   if (bar) host.append(...intervalBar(bar));
   note.hidden = !limit;
