@@ -75,6 +75,8 @@ class Panel:
 class Overlay:
     """A raster that a reader may lay over the images.
 
+    Attributes
+    ----------
     title : of its scores, or of what a mask marks; "" to leave that out
     layer : on the grid of the page
     scale : factor from its scores to 0–1; None for a mask, set from 0.5 on
