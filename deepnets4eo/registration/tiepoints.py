@@ -35,7 +35,7 @@ MIN_FILLED_SHARE = (
     0.5  # share of a regular grid's windows that hold data, below which a finer grid is searched for such
 )
 MIN_SHARE = 1 / 256  # the finer grid has at most so many times the windows
-CHUNK = 32  # neighbouring windows held at a time: those of a row lie in the same blocks of a file
+CHUNK = 32  # windows held at a time, spread over the overlap
 FEW_ROWS = 32  # of a field made at once: they stay in the cache of the processor
 MIN_OVERLAP_PX = 48
 PROBES = 8  # along each side, that say whether images fill what both cover
@@ -203,8 +203,8 @@ def match_windows(pair: SampledPair, search: Search, centres: Points, model: Aff
     Peak memory: four complex64 patches for each of 32 windows.
     """
     count = max(1, round(len(centres) / CHUNK))
-    chunks = np.array_split(centres, count)
-    fields = _fields(pair, search, centres, model)
+    chunks = [centres[k::count] for k in range(count)]
+    fields = _fields(pair, search, np.concatenate(chunks), model)
     parts = [_match_chunk(search, chunk, fields, (seed, k)) for k, chunk in enumerate(chunks)]
     points, surface, decoys = (np.concatenate(rows) for rows in zip(*parts, strict=True))
     if not len(points):
