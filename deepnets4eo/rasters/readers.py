@@ -67,7 +67,9 @@ def read_with_plugin(text: str, request: OpenRequest) -> Source | None:
         reader: Reader = load_plugin(entry)
         source = reader(text, request)
     if source is not None and not isinstance(source, Source):
-        raise InputError(f"{text} was read as {type(source).__name__}; expected a source of a raster (rasters.Source). {remedy}")
+        raise InputError(
+            f"{text} was read as {type(source).__name__}; expected a source of a raster (rasters.Source). {remedy}"
+        )
     return source
 
 
