@@ -184,10 +184,12 @@ def test_the_name_that_agrees_farthest_is_paired_and_other_files_are_none(tmp_pa
 
 
 def save_tiles(folder, places, crs="EPSG:32631"):
-    """Files of CLASSES (2 x 3 px of 1 m), by name, each with its corner (x, y)."""
+    """Files of CLASSES (2 x 3 px of 1 m), by name, each with its corner (x, y) from (500,000, 5,000,000)."""
     folder.mkdir()
     for name, (x, y) in places.items():
-        write_geotiff(folder / f"{name}.tif", CLASSES, transform=Affine(1, 0, x, 0, -1, y), crs=crs)
+        write_geotiff(
+            folder / f"{name}.tif", CLASSES, transform=Affine(1, 0, 500_000 + x, 0, -1, 5_000_000 + y), crs=crs
+        )
 
 
 @pytest.mark.parametrize("names", [["a", "a_noBoundary"], ["a_1", "a_2"]])
@@ -211,10 +213,12 @@ def test_references_that_are_parts_of_one_map_are_all_scored_against_it(tmp_path
     whole = np.zeros((4, 6), np.uint8)
     whole[:2] = np.hstack([CLASSES, CLASSES])
     whole[2:, :3] = CLASSES
-    write_geotiff(tmp_path / "p" / "a.tif", whole, transform=Affine(1, 0, 0, 0, -1, 2), crs="EPSG:32631")
+    write_geotiff(tmp_path / "p" / "a.tif", whole, transform=Affine(1, 0, 500_000, 0, -1, 5_000_002), crs="EPSG:32631")
     matrix = evaluate_pairs(pair_tiles(tmp_path / "p", tmp_path / "r"), ISPRS).matrix
     assert (matrix.total, matrix.overall_accuracy) == (18, 1)
-    write_geotiff(tmp_path / "r" / "a_4.tif", CLASSES, transform=Affine(1, 0, 2, 0, -1, 1), crs="EPSG:32631")
+    write_geotiff(
+        tmp_path / "r" / "a_4.tif", CLASSES, transform=Affine(1, 0, 500_002, 0, -1, 5_000_001), crs="EPSG:32631"
+    )
     with raises_naming(InputError, "a.tif", "a_1.tif", "a_2.tif", "a_3.tif", "a_4.tif"):
         pair_tiles(tmp_path / "p", tmp_path / "r")
 

@@ -43,7 +43,7 @@ def data(tmp_path: Path) -> ImageMaskFolders:
     labels = np.kron(np.random.default_rng(0).integers(0, 2, (8, 8)), np.ones((16, 16), int)).astype(np.uint8)
     image = np.stack([labels * 100 + 50, 200 - labels * 90]).astype(np.uint8)
     for folder, array in (("images", image), ("masks", labels)):
-        write_geotiff(tmp_path / folder / "a.tif", array, origin=(0, 0))
+        write_geotiff(tmp_path / folder / "a.tif", array)
     return ImageMaskFolders(tmp_path / "images", tmp_path / "masks")
 
 
