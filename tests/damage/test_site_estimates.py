@@ -106,14 +106,14 @@ def test_the_share_is_what_is_expected_and_its_interval_follows_the_weights() ->
     assert (low, high) == pytest.approx((0.06, 0.4), abs=0.05)
 
 
-def test_a_quarter_of_the_spread_of_damage_between_sites_is_left_to_an_estimated_share_and_none_to_a_given_one() -> (
+def test_three_quarters_of_the_spread_of_damage_between_sites_are_left_to_an_estimated_share_and_none_to_a_given_one() -> (
     None
 ):
     probabilities = np.tile(grades_of_sides(np.array([0.0, -2.0, 0.0])), (10_000, 1))
     spread, area = np.tile([1.2, 0.0, 0.0], (10_000, 1)), np.full(10_000, 100.0)
     share, _ = site_estimates(at_share(probabilities, 0.5), spread, area)
     level = logit(SHARES[np.abs(SHARES - 0.5).argmin()])
-    assert share.interval_95 == pytest.approx(expit(level + 0.25 * 1.2 * norm.ppf([0.025, 0.975])), abs=0.02)
+    assert share.interval_95 == pytest.approx(expit(level + 0.75 * 1.2 * norm.ppf([0.025, 0.975])), abs=0.02)
     given, _ = site_estimates(SiteFit(np.eye(len(SHARES))[0], probabilities, 0.5, GIVEN_SHARE), spread, area)
     assert given.interval_95 == pytest.approx((0.5, 0.5), abs=0.02)
 
