@@ -34,16 +34,26 @@ FAULTS = """() => {
     }
     return Object.fromEntries(Object.entries(found).map(([what, all]) => [what, all.slice(0, 3)]));
 }"""
-PIXELS = """() => [...document.querySelectorAll("#panels canvas")].map((canvas) => {
+
+
+def of_panels(fold: str) -> str:
+    """JavaScript that returns one value per panel. fold : statements that return it from `data`, the panel's bytes of RGBA"""
+    return (
+        """() => [...document.querySelectorAll("#panels canvas")].map((canvas) => {
     const copy = document.createElement("canvas");
     [copy.width, copy.height] = [canvas.width, canvas.height];
     const context = copy.getContext("2d", { willReadFrequently: true });
     context.drawImage(canvas, 0, 0);
     const data = context.getImageData(0, 0, copy.width, copy.height).data;
-    let hash = 17;
+    """
+        + fold
+        + "\n})"
+    )
+
+
+PIXELS = of_panels("""let hash = 17;
     for (let i = 0; i < data.length; i++) hash = (Math.imul(hash, 31) + data[i]) | 0;
-    return hash;
-})"""
+    return hash;""")
 
 FRAMES = """async () => {
     for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);

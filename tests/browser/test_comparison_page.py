@@ -6,7 +6,7 @@ import pytest
 import shapely
 import shapely.affinity
 from made_up_map import make_map_of_files
-from report_visit import DESKTOP, PHONE
+from report_visit import DESKTOP, PHONE, of_panels
 
 from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.comparison import compare_maps, read_damage_map, write_comparison
@@ -16,16 +16,9 @@ pytestmark = pytest.mark.browser
 
 CRS, COUNT = "EPSG:32633", 24
 LONG = "outlines_of_a_file_with_a_name_that_is_longer_than_a_telephone_is_wide"
-COLOURED = """() => [...document.querySelectorAll("#panels canvas")].map((canvas) => {
-    const copy = document.createElement("canvas");
-    [copy.width, copy.height] = [canvas.width, canvas.height];
-    const context = copy.getContext("2d", { willReadFrequently: true });
-    context.drawImage(canvas, 0, 0);
-    const data = context.getImageData(0, 0, copy.width, copy.height).data;
-    let coloured = 0;
+COLOURED = of_panels("""let coloured = 0;
     for (let i = 0; i < data.length; i += 4) coloured += data[i + 3] > 50 && Math.max(data[i], data[i + 1], data[i + 2]) - Math.min(data[i], data[i + 1], data[i + 2]) > 60;
-    return coloured;
-})"""
+    return coloured;""")
 
 
 def houses(shift=0.0, **columns):

@@ -51,12 +51,10 @@ CLASSES = (
     ("Damaged only in B", (60, 140, 240)),
     ("Not compared: in one map, or without a grade", (120, 126, 134)),
 )
-PLAIN_PX, MARGIN = (
-    1200,
-    0.03,
-)  # longer side of the ground without images; beyond the outlines, as a share of their extent
+PLAIN_PX = 1200  # longer side of the ground without images
+MARGIN = 0.03  # of this ground around the outlines, as a share of their extent
 MAX_OTHER_OUTLINES = 3000  # outlines of B that are drawn in addition to the outlines of A
-MOVED = 0.02  # share of an outline by which the other one has to differ to be drawn
+MOVED = 0.02  # least difference of two outlines, as a share of one of them, for the other to be drawn
 
 
 def write_report(
