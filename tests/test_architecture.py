@@ -15,6 +15,8 @@ import coupling
 import floors
 import walk
 
+pytestmark = pytest.mark.core("a rule on sources, for every change")
+
 PACKAGE = ROOT / "deepnets4eo"
 BRANCHES = set(floors.FLOORS["branches"].split())
 CORE_PACKAGES = (

@@ -23,6 +23,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import lineage_page
 import smoke_times
 
+pytestmark = pytest.mark.core("a rule on sources, for every change")
+
 EXPERIMENTS = ROOT / "experiments"
 LINEAGE: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "lineage.yaml").read_text(encoding="utf-8"))
 SYSTEMS = [system for family in LINEAGE["families"] for system in family["systems"]]

@@ -9,6 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import prose
 
+pytestmark = pytest.mark.core("a rule on sources, for every change")
+
 MAX_HABITS = 0  # in the docstrings of the package
 
 
