@@ -21,10 +21,9 @@ from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from shapely.errors import GEOSException, ShapelyError
 
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.errors import GridError
 
 Grid = GeoBox
-Box = tuple[float, float, float, float]  # west, south, east, north
 
 REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
 NO_CRS_REMEDY = (
@@ -38,7 +37,6 @@ FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; what lies beyo
 FINEST = 16 * 2.0**-52  # least share of the coordinates that a pixel's side must be, or neighbours have the same ones
 TRUE_TO_SCALE = 0.003  # by how much units of national grids and UTM differ from metres on the ground at the most, about
 SAME_AREA = 0.001  # relative difference of areas within a raster that are taken for one
-HALF_TURN = 180.0  # degrees of longitude
 STEP_M = 100.0  # on the map, by which its scale is measured: far above rounding, far below what a projection changes in
 WGS84_AXES_M = (6_378_137.0, 6_356_752.314245179)  # of the ellipsoid, for the CRSs that name none
 READ_PX = 1024  # side of the blocks in which an image is read whole, each once
@@ -304,33 +302,6 @@ def grow_shapes(grid: Grid, shapes: NDArray[Any], distance_m: float, pixel_m: fl
     grown = shapely.buffer(through(metres, shapely.force_2d(shapes), centres, origin), distance_m, quad_segs=4)
     back = np.asarray(np.linalg.inv(metres), float)
     return through(back, np.asarray(grown), origin, centres)
-
-
-def check_box(box: Sequence[float]) -> Box:
-    """Return west, south, east, north in degrees; InputError if the values are not a box.
-
-    >>> check_box((36.1, 36.2, 36.0, 36.3))
-    Traceback (most recent call last):
-    deepnets4eo.errors.InputError: the box 36.1 36.2 36 36.3 is none: give west, south, east and north in degrees, west before east.
-    """
-    values = tuple(float(value) for value in box)
-    inside = len(values) == 4 and values[0] >= -180 and values[2] <= 180 and values[1] >= -90 and values[3] <= 90
-    if inside and values[0] - values[2] > HALF_TURN and values[1] < values[3]:
-        west, south, east, north = values
-        halves = f"{box_text((west, south, HALF_TURN, north))} and {box_text((-HALF_TURN, south, east, north))}"
-        raise InputError(
-            f"the box {box_text(values)} reaches across 180° of longitude, where a box has to end. Give each side in turn: {halves}."
-        )
-    if not (inside and values[0] < values[2] and values[1] < values[3]):
-        raise InputError(
-            f"the box {box_text(values)} is none: give west, south, east and north in degrees, west before east."
-        )
-    return values  # type: ignore[return-value]
-
-
-def box_text(box: Sequence[float]) -> str:
-    """Return the sides of a box as text."""
-    return " ".join(f"{value:g}" for value in box)
 
 
 def transformer(source: Any, target: Any) -> Transformer:

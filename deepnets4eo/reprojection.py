@@ -17,8 +17,8 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
 from deepnets4eo.arrays import Floats
+from deepnets4eo.degree_boxes import HALF_TURN
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import HALF_TURN
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -23,7 +23,7 @@ FLOORS = {
     "site": "registration footprints osm objects catalogues inspection sharpening interferometry",
     "learn": "segmenters training prediction evaluation segmentation fusion",
     "raster": "rasters read_as tiling zonal polygons terrain metrics",
-    "ground": "formats outputs jobs cards display addresses arrays device errors files grid ground_area lazy options plugins prefetch processor "
+    "ground": "formats outputs jobs cards display addresses arrays degree_boxes device errors files grid ground_area lazy options plugins prefetch processor "
     "reprojection system version",
 }
 ABOUT = {

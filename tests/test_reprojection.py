@@ -12,9 +12,10 @@ from refusals import raises_naming
 from source_trees import ROOT, source_files
 
 from deepnets4eo.damage.areas import find_areas
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.degree_boxes import check_box
+from deepnets4eo.errors import GridError
 from deepnets4eo.footprints import read_footprints
-from deepnets4eo.grid import check_box, whole
+from deepnets4eo.grid import whole
 from deepnets4eo.inspection import inspect
 from deepnets4eo.rasters import Layer
 from deepnets4eo.reprojection import cut_at_antimeridian, degrees_of, in_degrees, lonlat_box, to_crs
@@ -146,10 +147,9 @@ def test_check_states_the_extent_of_files_across_180(tmp_path):
         assert " to -179.99" in extent
 
 
-def test_a_box_across_180_is_refused_with_its_halves():
+def test_shapes_on_both_sides_of_180_have_a_box_across_it():
     two = gpd.GeoSeries([shapely.box(179.9, -17, 180, -16.8), shapely.box(-180, -17, -179.9, -16.8)], crs=4326)
-    with raises_naming(InputError, "179.9 -17 180 -16.8", "-180 -17 -179.9 -16.8"):
-        check_box(lonlat_box(two.to_numpy()))
+    assert check_box(lonlat_box(two.to_numpy())) == (179.9, -17, -179.9, -16.8)
 
 
 @pytest.mark.parametrize("target", ["EPSG:4326", "EPSG:32631"])

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.catalogues.search import Item, link_target
+from deepnets4eo.degree_boxes import Box, box_shape
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import ITEM_ERRORS, StacItem, is_web_address
-from deepnets4eo.grid import Box
 from deepnets4eo.options import Section
 
 ONE_PASS, ONE_VIEW_DEG = timedelta(minutes=10), 5.0  # between neighbouring tiles
@@ -78,7 +78,7 @@ def candidates_of(
 ) -> tuple[list[Candidate], list[Rejected], Counter[str]]:
     """Images over a box, what cannot serve, and counts of notes. items : each with its catalogue; event : with a zone."""
     images, rejected, tiles = list[Candidate](), list[Rejected](), dict[str, Candidate]()
-    area, notes = shapely.box(*box), Counter[str]()
+    area, notes = box_shape(box), Counter[str]()
     for root, item in items:
         try:
             if isinstance(item.area, Exception):

@@ -12,10 +12,10 @@ from urllib.parse import urlencode
 
 from deepnets4eo.cards import catalogues_path
 from deepnets4eo.catalogues.search import Item, Times, read_items
+from deepnets4eo.degree_boxes import Box, box_text, box_width, check_box
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.formats import Session, WebRequest, check_online, failure_text
-from deepnets4eo.grid import Box, box_text, check_box
 from deepnets4eo.options import Section, options_from
 from deepnets4eo.prefetch import in_order
 
@@ -98,7 +98,7 @@ def place_box(name: str) -> tuple[Box, str]:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"--place {name!r} is no file, and OpenStreetMap knows no such place. {remedy}") from error
     box = check_box((west, south, east, north))
-    if max(east - west, north - south) > WIDEST_DEG:
+    if max(box_width(box), north - south) > WIDEST_DEG:
         raise InputError(
             f"--place {name!r} reaches over {box_text(box)}, more than {WIDEST_DEG:g} degree. Name a smaller place, or give --bbox W S E N."
         )

@@ -22,10 +22,10 @@ from deepnets4eo.addresses import name_of, without_secrets
 from deepnets4eo.catalogues.candidates import ELSEWHERE, PlannedImage, best_pair, candidates_of, lean_difference
 from deepnets4eo.catalogues.known import answers_of
 from deepnets4eo.catalogues.options import FindOptions
+from deepnets4eo.degree_boxes import Box, box_shape, box_text, box_width, check_box
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.files import atomic_write, check_overwrite, plain, read_yaml, write_text
 from deepnets4eo.formats import is_remote, lies_beside, parse_time
-from deepnets4eo.grid import box_text, check_box
 from deepnets4eo.jobs import file_state, name_hash
 from deepnets4eo.options import Section, options_from
 from deepnets4eo.outputs import LONGEST, EventInfo, Finding, Phrase, count_of
@@ -60,7 +60,7 @@ class Plan(Section):
 
     Parameters
     ----------
-    box : west, south, east and north, degrees
+    box : west, south, east and north, degrees; west is greater than east across 180°
     date : of the event
     event : keys of `EventInfo`
     before, after : the images; without an image before, buildings are assessed only from the image after
@@ -306,9 +306,11 @@ def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
 
     figure = Figure((7, 7), layout="constrained")
     axes = figure.subplots()
-    box = shapely.box(*plan.box)
+    whole = check_box(plan.box)
+    box, *drawn = _in_one_turn(whole, [box_shape(whole), *(shape for _, _, shape in shapes)])
+    shapes = [(role, label, shape) for (role, label, _), shape in zip(shapes, drawn, strict=True)]
     west, south, east, north = shapely.union_all([box, *(shape for role, _, shape in shapes if role)]).bounds
-    side, middle = max(plan.box[2] - plan.box[0], plan.box[3] - plan.box[1]), shapely.centroid(box)
+    side, middle = max(box_width(whole), whole[3] - whole[1]), shapely.centroid(box)
     reach = min(1.1 * max(middle.x - west, east - middle.x, middle.y - south, north - middle.y), MAX_SIDES * side)
     view = shapely.box(middle.x - reach, middle.y - reach, middle.x + reach, middle.y + reach)
     for role, label, shape in [*reversed(shapes), ("box", "", box)]:
@@ -335,6 +337,18 @@ def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
     with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
     return path
+
+
+def _in_one_turn(box: Box, shapes: Sequence[Any]) -> list[Any]:
+    """Return shapes of a picture whose box is across 180° in longitudes from 0 to 360, so that both sides are next to each other."""
+    import shapely
+
+    def turned(part: Any) -> Any:
+        return shapely.transform(part, lambda xy: xy + (360.0, 0.0)) if part.bounds[2] <= 0 else part
+
+    if box[0] <= box[2]:
+        return [*shapes]
+    return [None if shape is None else shapely.union_all([*map(turned, shapely.get_parts(shape))]) for shape in shapes]
 
 
 def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode, urljoin
 
 from deepnets4eo.catalogues.stac_footprints import footprint
+from deepnets4eo.degree_boxes import Box, box_parts
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import (
     ITEM_ERRORS,
@@ -32,7 +33,6 @@ from deepnets4eo.formats import (
     parse_document,
     parse_time,
 )
-from deepnets4eo.grid import Box
 from deepnets4eo.prefetch import in_order
 
 MAX_DOCUMENTS, MAX_ITEMS, MAX_SEARCH_S = 3_000, 10_000, 900  # of one catalogue
@@ -103,8 +103,9 @@ def read_items(
     if query is None or not is_web_address(base):
         walk.take(content, base, {}, None)
     else:
-        start, body = _first_page(query, base, box, times, collections)
-        walk.add(start, walk.collection_of(content, {}), body)
+        for part in box_parts(box):  # few servers know a box across 180°
+            start, body = _first_page(query, base, part, times, collections)
+            walk.add(start, walk.collection_of(content, {}), body)
     walk.read_all()
     if query is not None and not walk.items and walk.notes:
         raise InputError(f"{catalogue} did not answer its search: {', '.join(walk.notes)}. Check it, and the network.")
@@ -142,6 +143,7 @@ class _Walk:
         self.root, self.session, self.box, self.times = root, session, box, times
         self.items, self.notes = list[Item](), Counter[str]()
         self.waiting: deque[tuple[str, Mapping[str, Any], Body]] = deque()
+        self.answered = set[str]()  # of a box in two parts: the items that both may show
         self.seen = {(base if is_web_address(base) else str(Path(base).resolve()), "null")}
         self.kept, self.is_cut = (
             0,
@@ -171,6 +173,16 @@ class _Walk:
                 "a smaller box"
             ] += 1
 
+    def _is_known(self, item: Item) -> bool:
+        """Return whether the search of the other part of the box has returned the item, too."""
+        if len(box_parts(self.box)) == 1:
+            return False
+        text = json.dumps([item.content, item.collection], sort_keys=True, default=str)
+        if text in self.answered:
+            return True
+        self.answered.add(text)
+        return False
+
     def _is_full(self) -> bool:
         """Return whether the limit on what may be read or kept has been reached."""
         spent = self.session is not None and self.session.is_spent
@@ -195,6 +207,8 @@ class _Walk:
                     self.is_cut = True
                     break
                 used, count = _used(item, base, collection, self.session)
+                if self._is_known(used):
+                    continue
                 self.items.append(used)
                 self.kept += count
             links = _links(content, "next") if kind == "FeatureCollection" and listed else iter(())
@@ -340,8 +354,10 @@ def _may_meet(extent: Any, box: Box, times: Times) -> bool:
     with suppress(*ITEM_ERRORS):
         boxes = [(box[0], box[1], *box[len(box) // 2 :][:2]) for box in extent["spatial"]["bbox"]]
         near = any(
-            w > e or not (w > box[2] or box[0] > e or s > box[3] or box[1] > n) for w, s, e, n in boxes
-        )  # also with NaN
+            w > e or not (w > part[2] or part[0] > e or s > part[3] or part[1] > n)  # also with NaN
+            for w, s, e, n in boxes
+            for part in box_parts(box)
+        )
     with suppress(*ITEM_ERRORS):
         spans = [(parse_time(first), parse_time(last)) for first, last in extent["temporal"]["interval"]]
         then = any((a is None or a <= times[1]) and (b is None or b >= times[0]) for a, b in spans)

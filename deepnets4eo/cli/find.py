@@ -61,9 +61,9 @@ def find(
     deepnets4eo find --catalogue catalog.json --place town.geojson --date 2011-05-22 --outlines region.osm.pbf --out plan.yaml
     deepnets4eo damage plan.yaml --out damage"""
     from deepnets4eo.catalogues import draw_coverage, make_plan
+    from deepnets4eo.degree_boxes import check_box
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.footprints import find_buildings, write_buildings
-    from deepnets4eo.grid import check_box
     from deepnets4eo.jobs import output_lock
     from deepnets4eo.outputs import EventInfo, check_not_inputs
 

@@ -6,7 +6,7 @@ import json
 import logging
 import tempfile
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from pathlib import Path
@@ -19,6 +19,7 @@ import shapely
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Mask
+from deepnets4eo.degree_boxes import Box, box_parts, box_shape, box_text, check_box
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.footprints.files import read_table
@@ -34,7 +35,6 @@ from deepnets4eo.formats import (
     vector_errors,
     vector_file,
 )
-from deepnets4eo.grid import Box, box_text, check_box
 from deepnets4eo.jobs import new_output
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.osm.elements import ElementTags, closed_ways, lacks_nodes, no_buildings, with_incomplete, with_way_ids
@@ -78,7 +78,7 @@ def find_buildings(
         A file: OpenStreetMap (.osm, .osm.bz2, .pbf), GeoParquet of Overture Maps, or any other vector file of outlines. With `online`
         also "osm" for OpenStreetMap by its Overpass server, another such server (its address ends in /interpreter), or "overture"
         for the latest release of Overture Maps (extra `overture`).
-    box : west, south, east and north, degrees
+    box : west, south, east and north, degrees; west is greater than east across 180°
     online : whether a service on the internet may be used
     progress : called with the share (0-1) of squares that have arrived
 
@@ -143,9 +143,9 @@ def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
     with tempfile.TemporaryDirectory() as folder, vector_errors(name, OsmFiles.formats):
         file = Path(folder) / "osm.ini"
         file.write_text(settings, encoding="utf-8")
-        table = read_ogr(
-            path, name, sql='SELECT * FROM "multipolygons" WHERE building IS NOT NULL', bbox=box, CONFIG_FILE=str(file)
-        )
+        query = 'SELECT * FROM "multipolygons" WHERE building IS NOT NULL'
+        parts = [read_ogr(path, name, sql=query, bbox=part, CONFIG_FILE=str(file)) for part in box_parts(box)]
+    table = _united(parts, [column for column in ("osm_id", "osm_way_id") if column in parts[0]])
     table = with_incomplete(table, *incomplete_elements(path, name))
     table = table[~table["building"].isin(ElementTags.absent) & ~no_buildings(table)]
     table = table[~_left_out(lacks_nodes(table), name)]
@@ -154,6 +154,14 @@ def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
     return _within(
         _table(ids, table.geometry.to_numpy(), "OpenStreetMap", table.get("osm_timestamp"), table["building"]), box
     )
+
+
+def _united(parts: Sequence[gpd.GeoDataFrame], keys: Sequence[str]) -> gpd.GeoDataFrame:
+    """Return the rows of the parts of a box, each once."""
+    if len(parts) == 1:
+        return parts[0]
+    table = pd.concat(parts, ignore_index=True)
+    return table if not keys else table.drop_duplicates([*keys]).reset_index(drop=True)
 
 
 def _left_out(lacking: Mask, name: str) -> Mask:
@@ -198,16 +206,17 @@ def _from_overture(name: str, box: Box) -> gpd.GeoDataFrame:
     with name_missing_extra():
         from overturemaps import core
     try:
-        table = core.geodataframe("building", bbox=box)
+        parts = [core.geodataframe("building", bbox=part) for part in box_parts(box)]
     except Exception as error:  # its package raises no narrower class
         raise InputError(f"Overture Maps did not answer: {error}. Check the network, or give an extract.") from error
-    table = table.set_crs("EPSG:4326", allow_override=True)
+    parts = [part.set_crs("EPSG:4326", allow_override=True) for part in parts]
+    table = _united(parts, [column for column in ("id",) if column in parts[0]])
     return _overture_table(table, name, box)
 
 
 def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | None) -> gpd.GeoDataFrame:
     """Read the buildings of a box from Overpass, square by square, each element once."""
-    squares = list(_squares(box))
+    squares = [square for part in box_parts(box) for square in _squares(part)]
     if len(squares) > MAX_SQUARES:
         raise InputError(
             f"the box {box_text(box)} is too large for the server ({len(squares)} squares of {SQUARE_DEGREES}°, {MAX_SQUARES} at most). "
@@ -310,4 +319,4 @@ def _table(ids: Any, shapes: np.ndarray, source: Any, dates: Any, kinds: Any) ->
 def _within(table: gpd.GeoDataFrame, box: Box) -> gpd.GeoDataFrame:
     """Return the outlines that meet the box."""
     shapes = table.geometry.to_numpy()
-    return table[shapely.intersects(shapely.make_valid(shapes), shapely.box(*box))].reset_index(drop=True)
+    return table[shapely.intersects(shapely.make_valid(shapes), box_shape(box))].reset_index(drop=True)

@@ -20,10 +20,11 @@ from shapely.errors import ShapelyError
 from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.cards import VOID, Color, Legend, Quantity, colour_problem
+from deepnets4eo.degree_boxes import Box
 from deepnets4eo.errors import DeepNets4EOError, InputError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import asset_of, parse_reference, read_xbd, split_layer
-from deepnets4eo.grid import LABELS_READ_PX, Box, Grid, gsd_m
+from deepnets4eo.grid import LABELS_READ_PX, Grid, gsd_m
 from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.dropped_words import dropped_words
 from deepnets4eo.plugins import load_plugin, plugins_of

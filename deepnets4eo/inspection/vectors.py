@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from deepnets4eo.arrays import Floats
+from deepnets4eo.degree_boxes import Box
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import (
     Coordinates,
@@ -21,7 +22,7 @@ from deepnets4eo.formats import (
     vector_errors,
     vector_file,
 )
-from deepnets4eo.grid import FARTHEST_DEGREES, Box, Grid
+from deepnets4eo.grid import FARTHEST_DEGREES, Grid
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons import off_the_earth
 from deepnets4eo.reprojection import lonlat_box, lonlat_text, to_crs

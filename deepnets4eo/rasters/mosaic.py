@@ -24,6 +24,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.addresses import file_name_of, without_secrets
+from deepnets4eo.degree_boxes import Box, box_text, box_width
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats import (
@@ -37,9 +38,10 @@ from deepnets4eo.formats import (
     parse_zarr,
     warn_of_left_out,
 )
-from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_affine, window_under
+from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, check_affine, window_under
 from deepnets4eo.rasters.band_roles import has_centre, name_band
 from deepnets4eo.rasters.band_subset import alpha_bands, false_alpha, gdal_type, with_alpha_as_mask, without_alpha
+from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.overlaid_tiles import MosaicTile, check_are_no_bands, tile_under_another
 from deepnets4eo.rasters.radar_bands import stated_unit
 from deepnets4eo.rasters.shared_tags import shared_tags
@@ -115,6 +117,8 @@ def mosaic_vrt(
     _check_placed(tiles)
     if any(tile.unmasked for tile in tiles):
         tiles = [_without_alpha(tile) for tile in tiles]
+    if box is not None:
+        tiles = [_turned_towards(tile, box) for tile in tiles]
     first = tiles[0]
     tiles = [_in_order_of(first, tile) for tile in tiles]
     for tile in tiles[1:]:
@@ -181,15 +185,25 @@ def _warn_of_hidden_tile(text: str) -> None:
     log.warning("%s", text)
 
 
+def _turned_towards(tile: MosaicTile, box: Box) -> MosaicTile:
+    """Return a tile in degrees in the longitudes of a box, so that tiles on both sides of 180° are next to each other."""
+    grid = GeoBox((tile.height, tile.width), tile.transform, tile.crs or None)
+    return tile._replace(transform=turned_towards(grid, _grid_of_box(box)).affine)
+
+
 def _window_of_box(grid: Grid, box: Box, name: str) -> Window:
     """Return the window of pixels that a box of degrees intersects. Errors: GridError with the raster's name if it is empty."""
     if grid.crs is None:
         raise GridError(f"{name} has no CRS, so that it cannot be cropped to a box of degrees. {NO_CRS_REMEDY}")
-    west, south, east, north = box
-    window = window_under(grid, GeoBox((1, 1), Affine(east - west, 0, west, 0, south - north, north), "EPSG:4326"))
+    window = window_under(grid, _grid_of_box(box))
     if not (window.height and window.width):
         raise GridError(f"{name} does not reach into the box {box_text(box)} (west, south, east, north). Check both.")
     return window
+
+
+def _grid_of_box(box: Box) -> Grid:
+    west, south, _, north = box
+    return GeoBox((1, 1), Affine(box_width(box), 0, west, 0, south - north, north), "EPSG:4326")
 
 
 def copy_box(paths: Sequence[str], box: Box, tags: Mapping[str, str], out: Path) -> None:

@@ -20,9 +20,9 @@ from deepnets4eo.catalogues import Plan, foreign_findings
 from deepnets4eo.catalogues.candidates import PlannedImage
 from deepnets4eo.catalogues.plan import MARGIN_DEG
 from deepnets4eo.cli.main import main
+from deepnets4eo.degree_boxes import Box
 from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.formats import allow_user_files
-from deepnets4eo.grid import Box
 from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 
