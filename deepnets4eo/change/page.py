@@ -57,7 +57,7 @@ def change_page(opened: ChangePair, drawn: Drawn, summary: dict[str, Any], langu
         "Change",
         "Score",
         _headline(summary["area"], language),
-        _facts(summary),
+        _facts(summary, language),
         CAVEATS,
         classes,
         numbers,
@@ -125,21 +125,24 @@ def _headline(area: dict[str, Any], language: Language) -> Headline:
     return Headline(changed.value_text(language), Phrase("change_is", values).text(language), limit, bar)
 
 
-def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(summary: dict[str, Any], language: Language) -> list[tuple[str, str]]:
     area = summary["area"]
     changed, seen, clouds = Quantity.read(area, "changed"), Quantity.read(area, "seen"), summary.get("clouds")
-    share = f"{area['changed_share']:.2%}" if seen.value else "nothing"
-    return [
-        ("Changed", changed.text()),
-        ("Share of what both images show", f"{share} of {seen.text()}"),
-        *([("Not looked at under clouds", _clouds(clouds))] if clouds is not None else []),
-        *([("Not known", _doubt(area).strip(", "))] if _doubt(area) else []),
-        ("Polygons", _count(summary["polygons"])),
-        (
-            "Method",
-            f"{_method(summary)}, threshold {summary['threshold']:.3g}{', refined' if summary['refined'] else ''}",
+    share = Phrase("share_of_area", {"share": area["changed_share"], "area": Phrase.verbatim(seen.text(language))})
+    doubt = Quantity.find(area, "changed_in_doubt")
+    in_doubt = None if doubt is None or not doubt.value else {"doubt": Phrase.verbatim(doubt.text(language))}
+    phrases = {
+        "Share of what both images show": share if seen.value else Phrase("nothing_compared"),
+        "Not looked at under clouds": None if clouds is None else _clouds(clouds, language),
+        "Not known": None if in_doubt is None else Phrase("changed_in_doubt", in_doubt),
+        "Polygons": _count(summary["polygons"], language),
+        "Method": Phrase(
+            "method_refined" if summary["refined"] else "method_with_threshold",
+            {"method": _method(summary), "threshold": summary["threshold"]},
         ),
-    ]
+    }
+    facts = [(label, phrase.text(language)) for label, phrase in phrases.items() if phrase is not None]
+    return [("Changed", changed.text(language)), *facts]
 
 
 def _doubt(area: dict[str, Any]) -> str:
@@ -150,24 +153,28 @@ def _doubt(area: dict[str, Any]) -> str:
     return f", of which {doubt.text()} under clouds or dark at one date only: not known"
 
 
-def _method(summary: dict[str, Any]) -> str:
+def _method(summary: dict[str, Any]) -> Any:
     """Return the method; a run is named without its folders."""
     method = str(summary["method"])
-    return f"run {file_name_of(method.removeprefix('run '))}" if method.startswith("run ") else method
+    if not method.startswith("run "):
+        return Phrase.verbatim(method)
+    return Phrase("method_of_run", {"name": Phrase.verbatim(file_name_of(method.removeprefix("run ")))})
 
 
-def _clouds(clouds: dict[str, Any]) -> str:
+def _clouds(clouds: dict[str, Any], language: Language) -> Phrase:
     either = Quantity.read(clouds, "either")
     layers = clouds[f"by_layer_{either.unit}"]
-    by_date = ", ".join(
-        f"{name} {replace(either, value=layers[layer]).text()}"
+    by_date = {
+        name: Phrase.verbatim(replace(either, value=layers[layer]).text(language))
         for name, layer in (("pre", DateLayers.pre), ("post", DateLayers.post))
-    )
-    return f"{either.text()} ({clouds['share']:.1%}); {by_date}"
+    }
+    values = {"either": Phrase.verbatim(either.text(language)), "share": clouds["share"], **by_date}
+    return Phrase("clouds_by_date", values)
 
 
-def _count(polygons: dict[str, Any]) -> str:
+def _count(polygons: dict[str, Any], language: Language) -> Phrase:
     """Return the number of polygons, and their minimum area if there is one."""
-    minimum = Quantity.read(polygons, "min_area")
-    least = f" of {minimum.value:g} {minimum.unit.symbol} or more" if minimum.value else ""
-    return f"{polygons['count']:,}{least}"
+    minimum, number = Quantity.read(polygons, "min_area"), polygons["count"]
+    if not minimum.value:
+        return Phrase("number_of_polygons", {"number": number})
+    return Phrase("polygons_of_size", {"number": number, "least": Phrase.verbatim(minimum.value_text(language))})

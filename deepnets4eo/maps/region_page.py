@@ -20,7 +20,6 @@ from deepnets4eo.tiling import Packed
 if TYPE_CHECKING:
     import geopandas as gpd
 
-IN_ENGLISH = "Some findings and facts are in English."
 WORDS = Path(__file__).parent / "assets" / "words.yaml"
 MAX_LISTED = 50_000  # polygons, the largest ones
 THINNED_PX = 0.75  # outlines follow pixels; stairs as high as this become lines
@@ -49,7 +48,7 @@ def region_kind(subject: str, name: str, made_up: str, empty: str) -> MapKind:
 
 def page_language(language: Language) -> PageLanguage:
     """Return the texts of the page of a map of regions in a language."""
-    return map_page.page_language(language, WORDS, in_english=IN_ENGLISH)
+    return map_page.page_language(language, WORDS)
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,11 @@ class RegionPage:
 
 
 def one_class(
-    title: str, colour: Sequence[int], polygons: gpd.GeoDataFrame, area: Quantity | None = None
+    title: str,
+    colour: Sequence[int],
+    polygons: gpd.GeoDataFrame,
+    area: Quantity | None = None,
+    language: Language = "en",
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Put all polygons of a page into one class.
 
@@ -143,6 +146,7 @@ def one_class(
     title, colour : of the class; red, green and blue, 0–255
     polygons : of the map
     area : to print instead of the sum of the polygons' areas
+    language : of the printed area
 
     Returns
     -------
@@ -152,7 +156,7 @@ def one_class(
     area_ha = float(polygons["area_m2"].sum()) / SQUARE_METRES
     entry = {"key": "class-0", "title": title, "color": list(colour), "count": len(polygons), "area_ha": area_ha}
     if area is not None:
-        entry["area_text"] = area.text()
+        entry["area_text"] = area.text(language)
     return [entry], np.zeros(len(polygons), np.intp)
 
 
