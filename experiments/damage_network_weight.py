@@ -37,13 +37,14 @@ from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.buildings import NETWORK, Buildings
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.fit_model import GradedEvidence
-from deepnets4eo.damage.decision.model import BY_NETWORK, DamageModel
+from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.decision.pool import ALONE, RELIABILITY, pool_log_odds
 from deepnets4eo.damage.decision.reliability import Reliability, fit_reliability
 from deepnets4eo.damage.decision.site_fit import MAX_INFORMATION as MAX_AT_SITE, UNKNOWN_SITE, fit_to_site
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.network.grader import POST_ALONE
 from deepnets4eo.damage.probabilities import border_log_odds
+from deepnets4eo.damage.reasons import BY_NETWORK
 from deepnets4eo.damage.skill import EQUAL_SHARE, SHARE
 from deepnets4eo.damage.vocabulary import MAJOR, POST_ONLY, PRE_POST, STATUSES
 from deepnets4eo.errors import DeepNets4EOError

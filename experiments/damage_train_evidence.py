@@ -28,7 +28,7 @@ from script import JOPLIN, NOTE, add_smoke, plain_errors, require_all
 
 from deepnets4eo.damage import GRADES, assess
 from deepnets4eo.damage.decision.fit_model import PAIR, VARIANTS, GradedEvidence, fit_model, fit_variant, grade_numbers
-from deepnets4eo.damage.decision.model import UNLIKE
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.structure.evidence import gather
 from deepnets4eo.errors import DeepNets4EOError
@@ -113,7 +113,7 @@ def some_buildings(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     """At most 60 buildings of a pair, drawn from those that are wide and free enough of vegetation to be known."""
     if "ev_roof_roughness" not in frame:
         return pd.DataFrame()
-    known = frame[frame["ev_roof_roughness"].notna() & frame["reason"].isin(["", UNLIKE])]
+    known = frame[frame["ev_roof_roughness"].notna() & frame["reason"].isin(["", Reason.UNLIKE_ANY.sentence])]
     drawn = np.random.default_rng([seed, 2013]).permutation(len(known))[:MAX_A_PAIR]
     columns = [name for name in map(str, known) if name.startswith("ev_")]
     return known.iloc[np.sort(drawn)][["id", "damage", "domain", "style", "event", "group", "draw", *columns]]

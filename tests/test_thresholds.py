@@ -26,8 +26,8 @@ from deepnets4eo.damage.areas import people_findings
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings
 from deepnets4eo.damage.decision.inundation import CountsAs, Inundation
-from deepnets4eo.damage.decision.model import OUTSIDE
 from deepnets4eo.damage.findings import evidence_findings
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.structure.roofs import _sample
 from deepnets4eo.damage.structure.unbuilt import find_unbuilt
 from deepnets4eo.errors import BlockError
@@ -259,7 +259,7 @@ def test_a_map_is_worthless_if_more_than_nine_tenths_of_the_buildings_are_out_of
     is_outside = np.arange(20) < outside
     frame = pd.DataFrame({
         "status": np.where(is_outside, "not_assessed", "assessed"), "method": "pre_post",
-        "reason": np.where(is_outside, next(iter(OUTSIDE)), ""),
+        "reason": np.where(is_outside, Reason.TOO_NARROW.sentence, ""),
     })  # fmt: skip
     found = {finding.code: finding.severity for finding in result_findings(Buildings(frame), np.zeros(20, bool), None)}
     assert found["evidence_outside_range"] == severity

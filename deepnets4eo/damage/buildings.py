@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from deepnets4eo.arrays import Floats, Mask, Texts
+from deepnets4eo.arrays import Floats, Indices, Mask, Texts
 from deepnets4eo.damage.columns import columns_of, evidence_names, meaning_of, meanings, needs_pre, teaching_names
 from deepnets4eo.damage.grades import Grades
+from deepnets4eo.damage.reasons import BY_NETWORK, Reason
 from deepnets4eo.damage.vocabulary import (
     CLASSES,
     DAMAGED,
@@ -33,24 +34,6 @@ ASSESSED, NOT_ASSESSED = STATUSES
 PRE_POST, POST_ONLY, BY_WATER = METHODS
 NETWORK = columns_of("network")
 PRIOR, WITH_PRIOR = columns_of("priors")
-
-
-class Reason:
-    """Reasons why a building is not assessed, as the column `reason` states them."""
-
-    EMPTY = "footprint is empty"
-    OUTSIDE = "outside the post image"
-    NODATA = "no data in the post image"
-    CUT = "partly outside the post image"
-    CLOUD = "under cloud"
-    SMALL = "footprint too small for the image resolution"
-    BLANK = "one single value in the post image: undeclared nodata, or saturated"
-    SHADE = "in deep shadow in the post image"
-    LARGE = "footprint larger than any building"
-    ENCLOSING = "footprint encloses other footprints"
-    NO_BUILDING = "no building in the pre image"
-    UNSURE = "not surely a building, by the network that found it"
-    NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
 
 
 @dataclass(frozen=True)
@@ -88,15 +71,23 @@ class Buildings:
         frame = evidence.where(pd.Series(assessed, evidence.index), np.nan)
         frame.insert(0, "id", ids)
         frame["status"] = np.where(assessed, ASSESSED, NOT_ASSESSED)
-        frame["reason"] = reasons
+        frame["reason"] = Reason.sentences(reasons)
         frame["method"] = np.where(assessed, np.where(compared, PRE_POST, POST_ONLY), "").astype(object)
         frame["dx_px"], frame["dy_px"] = np.nan_to_num(shift_px).T
         return cls(frame, meanings(evidence.columns))
 
     @classmethod
-    def not_assessed(cls, ids: Texts, reasons: str | Texts) -> Buildings:
+    def not_assessed(cls, ids: Texts, reasons: Texts | str) -> Buildings:
         """Return buildings that cannot be assessed, for one reason or each for its own."""
-        columns = {"id": ids, "status": NOT_ASSESSED, "reason": reasons, "method": "", "dx_px": 0.0, "dy_px": 0.0}
+        reasons = np.full(len(ids), reasons, object) if isinstance(reasons, str) else reasons
+        columns = {
+            "id": ids,
+            "status": NOT_ASSESSED,
+            "reason": Reason.sentences(reasons),
+            "method": "",
+            "dx_px": 0.0,
+            "dy_px": 0.0,
+        }
         return cls(pd.DataFrame(columns).astype(dict.fromkeys(("status", "reason", "method"), object)))
 
     def __len__(self) -> int:
@@ -216,9 +207,13 @@ class Buildings:
         """Return (N,) values of a column of numbers."""
         return self.frame[column].to_numpy(float)
 
-    def because(self, *reasons: str) -> Mask:
+    def because(self, *reasons: Reason) -> Mask:
         """Return (N,) buildings with one of these reasons."""
-        return self.frame["reason"].isin(reasons).to_numpy(bool)
+        return self.frame["reason"].isin([reason.sentence for reason in reasons]).to_numpy(bool)
+
+    def by_network_because(self, reason: Reason) -> Mask:
+        """Return (N,) buildings that only the network graded, as the model could not for this reason."""
+        return self.frame["reason"].eq(BY_NETWORK + reason.sentence).to_numpy(bool)
 
     def reason_counts(self, rows: Mask | None = None) -> dict[str, int]:
         """Count the buildings, or some rows (N,) of them, by reason, the commonest first."""
@@ -254,7 +249,7 @@ class Buildings:
         rows = self.assessed & (reasons != "")
         return self._with(
             status=np.where(rows, NOT_ASSESSED, self.frame["status"]),
-            reason=np.where(rows, reasons, self.frame["reason"]),
+            reason=np.where(rows, Reason.sentences(reasons), self.frame["reason"]),
             method=np.where(rows, "", self.frame["method"]),
         )
 
@@ -266,9 +261,15 @@ class Buildings:
             method=np.where(alone, BY_WATER, self.frame["method"]),
         )
 
-    def set_reasons(self, reasons: Texts) -> Buildings:
-        """Replace the reasons of buildings by others (N,), '' for those that keep theirs."""
-        return self._with(reason=np.where(reasons != "", reasons, self.frame["reason"]))
+    def set_by_network(self, rows: Mask, reasons: Texts) -> Buildings:
+        """State that only the network graded some rows (N,), and the reasons (N,) why the model did not."""
+        return self._with(reason=np.where(rows, BY_NETWORK + Reason.sentences(reasons), self.frame["reason"]))
+
+    def set_by_person(self, rows: Indices) -> Buildings:
+        """State that a person graded some rows (n,)."""
+        reason = self.frame["reason"].to_numpy(object, copy=True)
+        reason[rows] = Reason.BY_PERSON.sentence
+        return self._with(reason=reason)
 
     def add_notes(self, notes: Texts) -> Buildings:
         """Put notes (N,), '' for none, before the reasons."""
@@ -307,10 +308,10 @@ class Buildings:
     def with_grades(self, grades: Grades) -> Buildings:
         """Write grade, probability, confidence and set of every building, and why a name does not follow its probability."""
         reason = self.frame["reason"].fillna("")
-        unexplained = (reason == "") | reason.isin(Grades.off_side_reasons)  # the latter of an earlier decision
+        unexplained = (reason == "") | self.because(*Grades.off_side_reasons)  # the latter of an earlier decision
         columns: dict[Any, Any] = {
             **grades.table(self.frame.index),
-            "reason": np.where(unexplained, grades.off_side, reason),
+            "reason": np.where(unexplained, Reason.sentences(grades.off_side), reason),
         }
         return replace(self, frame=self.frame.assign(**columns))
 
@@ -331,7 +332,7 @@ class Buildings:
         rank = np.full(len(self), np.nan)
         order = np.argsort(-self.values("damage_prob")[assessed], kind="stable")
         rank[np.flatnonzero(assessed)[order]] = np.arange(1, len(order) + 1)
-        off_side = self.frame["reason"].isin(Grades.off_side_reasons)  # of grades that are not stated
+        off_side = self.because(*Grades.off_side_reasons)  # of grades that are not stated
         reason = self.frame["reason"].mask(off_side & ~certain, "")
         named = grade.mask(assessed & ~certain, NOT_KNOWN)
         return self._with(damage=named, reason=reason, damage_rank=rank, likeliest=grade)

@@ -10,9 +10,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.images import known_or_assumed_gsd_m
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs
 from deepnets4eo.damage.stretches import stretch_findings, stretches_of_job
@@ -31,7 +31,9 @@ def foreseen_lines(inputs: Inputs, out: Path) -> list[str]:
     which = count_of(total, "building") if assessed == total else f"{assessed:,} of {count_of(total, 'building')}"
     lines = [f"{which} would be assessed into {out}"]
     if left_out:
-        lines.append("not assessed: " + "; ".join(f"{count:,} × {reason}" for reason, count in left_out.most_common()))
+        lines.append(
+            "not assessed: " + "; ".join(f"{count:,} × {reason.sentence}" for reason, count in left_out.most_common())
+        )
     return lines
 
 

@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
 from deepnets4eo.damage.probabilities import border_probabilities, fill_between, set_names
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged
 
 SURE = 0.95  # probability of a side (intact or damaged) above which the grades of the other side are excluded at 90 %, which leaves 5 % at either end
 POSSIBLE = 0.1  # probability of a side above which not all of its grades are excluded at 90 %
 MAX_CONFIDENCE = 0.6  # in a grade that rests on evidence unlike that of the fit
-# Why a name is not on the likelier side: as many buildings are named with damage as are expected to be damaged.
-NAMED_TOO = "less probable than not, but among the most probable buildings of its site"
-NOT_NAMED = "more probable than not, but not among the most probable buildings that the share of its site names"
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Grades:
     probabilities: Floats
     named: NDArray[np.intp]
     kept: Mask
-    off_side_reasons: ClassVar[tuple[str, str]] = (NAMED_TOO, NOT_NAMED)  # see `off_side`
+    off_side_reasons: ClassVar[tuple[Reason, Reason]] = (Reason.NAMED_TOO, Reason.NOT_NAMED)  # see `off_side`
 
     @classmethod
     def of_sides(
@@ -106,7 +104,7 @@ class Grades:
         """Return (N,) why a building is named with a grade of the less probable side, else ''."""
         named, probable = is_damaged(self.numbers), self.damage >= 0.5
         return np.select(
-            [self.known & named & ~probable, self.known & probable & ~named], [NAMED_TOO, NOT_NAMED], ""
+            [self.known & named & ~probable, self.known & probable & ~named], list(self.off_side_reasons), ""
         ).astype(object)
 
     def table(self, index: pd.Index) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from .outlines import (
     without,
 )
 from .read import Footprints, check_degrees, read_footprints
+from .repair import Unusable
 from .sources import find_buildings, write_buildings
 
 __all__ = [

@@ -19,11 +19,11 @@ from deepnets4eo.footprints.days import parse_days, two_days
 from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
 from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.footprints.outlines import houses_of_rows, repeated_outlines
-from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
+from deepnets4eo.footprints.repair import FARTHEST, Unusable, farther_than, finite, mend_polygons, usable_polygons
 from deepnets4eo.formats import Coordinates
 from deepnets4eo.grid import Grid, axes_exchanged, transform_shapes
 from deepnets4eo.osm.elements import lacks_nodes, no_buildings
-from deepnets4eo.outputs import Finding, Phrase, Severity, one_or_many, reason_counts
+from deepnets4eo.outputs import Finding, Phrase, Severity, one_or_many
 from deepnets4eo.rasters import is_placed
 from deepnets4eo.reprojection import to_crs
 
@@ -44,8 +44,6 @@ DATE_COLUMNS = (
 )  # when an outline was last changed; in any case of letters, also as @timestamp of osmium and Overpass Turbo, @lastEdit of ohsome
 OLD_YEARS = 5  # towns grow by a few percent in that time
 MANY_ROWS_SHARE = 0.05  # share of the rows left out, repeated or of several houses, from which a map may lack buildings or count too many
-NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
-INCOMPLETE = "nodes not in the file"  # of a way of OpenStreetMap
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 AS_THE_WORLD_FILE = "world file"  # coordinates are of the image's world file, which states no CRS
 
@@ -167,7 +165,7 @@ class Footprints:
         account, findings = self.account(), []
         dropped = sum(account["dropped"].values())
         if dropped:
-            reasons = reason_counts(account["dropped"], "row")
+            reasons = Unusable.phrases(account["dropped"], "row")
             severity: Severity = "caution" if dropped > MANY_ROWS_SHARE * account["read"] else "note"
             findings.append(
                 Finding(
@@ -295,15 +293,15 @@ def read_footprints(
         table = _with_crs(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
     outlines, reasons, repaired = usable_polygons(table.geometry.to_numpy(), table.crs)
-    reasons[no_buildings(table) & (reasons == "")] = NO_BUILDING
-    reasons[lacks_nodes(table) & (reasons == "")] = INCOMPLETE
+    reasons[no_buildings(table) & (reasons == "")] = Unusable.NO_BUILDING
+    reasons[lacks_nodes(table) & (reasons == "")] = Unusable.INCOMPLETE
     keep = reasons == ""
-    if NO_BUILDING in reasons and not keep.any():
+    if Unusable.NO_BUILDING in reasons and not keep.any():
         raise InputError(
             f"footprints {name} have no row with a building tag: they are areas of other things, or parts of buildings. Export "
             'the buildings of OpenStreetMap, in Overpass with way["building"] and relation["building"].'
         )
-    if INCOMPLETE in reasons and not keep.any():
+    if Unusable.INCOMPLETE in reasons and not keep.any():
         raise InputError(
             f"footprints {name} have no building whose outline is whole: nodes of its ways are not in the file. Export the "
             "ways with all their nodes, in Overpass with (._;>;); out; and in osmium extract with --strategy complete_ways."
@@ -321,7 +319,10 @@ def read_footprints(
     return Footprints(
         frame=frame,
         repaired=int(repaired[keep].sum()),
-        dropped={str(reason): int(n) for reason, n in zip(*np.unique(reasons[~keep], return_counts=True), strict=True)},
+        dropped={
+            str(reason): int(n)
+            for reason, n in zip(*np.unique(Unusable.sentences(reasons[~keep]), return_counts=True), strict=True)
+        },
         made_ids=made_ids,
         source=name,
         renamed=renamed,

@@ -8,10 +8,23 @@ import numpy as np
 import shapely
 
 from deepnets4eo.grid import FARTHEST_DEGREES
+from deepnets4eo.outputs import ReasonCode
 from deepnets4eo.polygons import off_the_earth
 from deepnets4eo.reprojection import cut_at_antimeridian
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
+
+
+class Unusable(ReasonCode):
+    """Reasons why a row of a file is no footprint."""
+
+    EMPTY = "empty_geometry"
+    NOT_FINITE = "coordinates_not_finite"
+    BEYOND_EARTH = "coordinates_beyond_the_Earth"
+    NO_POLYGON = "not_a_polygon"
+    NO_AREA = "no_area"
+    NO_BUILDING = "no_building_tag"  # of an area of OpenStreetMap
+    INCOMPLETE = "nodes_not_in_the_file"  # of a way of OpenStreetMap
 
 
 def usable_polygons(geometries: np.ndarray, crs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -20,19 +33,19 @@ def usable_polygons(geometries: np.ndarray, crs: Any) -> tuple[np.ndarray, np.nd
     reasons = np.full(len(geometries), "", dtype=object)
     outlines, high = geometries.copy(), shapely.get_coordinate_dimension(geometries) > 2
     outlines[high] = shapely.force_2d(outlines[high])
-    reasons[shapely.is_missing(outlines) | shapely.is_empty(outlines)] = "empty geometry"
-    reasons[~finite(outlines) & (reasons == "")] = "coordinates not finite"
+    reasons[shapely.is_missing(outlines) | shapely.is_empty(outlines)] = Unusable.EMPTY
+    reasons[~finite(outlines) & (reasons == "")] = Unusable.NOT_FINITE
     limit = FARTHEST_DEGREES if geographic else FARTHEST
-    reasons[farther_than(outlines, limit) & (reasons == "")] = "coordinates beyond the Earth"
-    reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = "not a polygon"
+    reasons[farther_than(outlines, limit) & (reasons == "")] = Unusable.BEYOND_EARTH
+    reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = Unusable.NO_POLYGON
     outlines[reasons != ""] = shapely.Polygon()
     if crs is not None and not geographic:
         lost = off_the_earth(outlines, crs)
-        reasons[lost], outlines[lost] = "coordinates beyond the Earth", shapely.Polygon()
+        reasons[lost], outlines[lost] = Unusable.BEYOND_EARTH, shapely.Polygon()
     if geographic:
         outlines = cut_at_antimeridian(outlines)
     outlines, broken = mend_polygons(outlines)
-    reasons[shapely.is_empty(outlines) & (reasons == "")] = "no area"
+    reasons[shapely.is_empty(outlines) & (reasons == "")] = Unusable.NO_AREA
     return outlines, reasons, broken
 
 

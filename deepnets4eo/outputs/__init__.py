@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         duration_text,
         image_of,
         one_or_many,
-        reason_counts,
         worst_first,
     )
     from .headline import Headline as Headline, IntervalBar, bar_of
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
         write_styles,
     )
     from .quantity import Quantity as Quantity, Unit as Unit
+    from .reasons import ReasonCode
     from .safe_text import (
         COLOURS,
         asset_text,
@@ -65,7 +65,6 @@ else:
                 "duration_text",
                 "image_of",
                 "one_or_many",
-                "reason_counts",
                 "worst_first",
             ],
             ".headline": ["IntervalBar", "bar_of"],
@@ -83,6 +82,7 @@ else:
                 "write_event",
                 "write_styles",
             ],
+            ".reasons": ["ReasonCode"],
             ".safe_text": [
                 "COLOURS",
                 "asset_text",

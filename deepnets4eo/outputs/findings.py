@@ -128,20 +128,6 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def reason_counts(counts: Mapping[str, int], noun: Literal["building", "row"] = "building") -> list[Phrase]:
-    """Return how many buildings of a map, or rows of a file, have each reason."""
-    return [
-        Phrase(f"{noun}s_by_reason", {"number": count, "reason": reason_phrase(reason)})
-        for reason, count in counts.items()
-    ]
-
-
-def reason_phrase(reason: str) -> Value:
-    """Return the phrase of a reason that a table of buildings or rows states in English, or the reason as it is if it has none."""
-    key = "reason_" + re.sub(r"\W+", "_", reason)
-    return Phrase(key) if has_words(key) else Verbatim(reason)
-
-
 def one_or_many(number: int, one: str, many: str) -> str:
     """Return the words for one thing, or for none and several.
 

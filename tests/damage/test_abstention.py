@@ -7,23 +7,23 @@ import pandas as pd
 from refusals import raises_naming
 
 from deepnets4eo.damage import GRADES
-from deepnets4eo.damage.buildings import Buildings, Reason
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import result_findings
-from deepnets4eo.damage.decision.model import BY_NETWORK, NARROW, REASONS, UNLIKE
 from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.pool import NetworkReliability
 from deepnets4eo.damage.decision.reliability import Reliability
 from deepnets4eo.damage.decision.site_fit import SiteShift
 from deepnets4eo.damage.findings import join_findings
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
+from deepnets4eo.damage.reasons import BY_NETWORK, Reason
 from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.errors import RunError
 from deepnets4eo.outputs import Finding, Phrase
 
 JUDGE = DecisionModel.load("damage-evidence")
-GREEN = REASONS["ev_greenness"]
+GREEN, NARROW, UNLIKE = Reason.TOO_GREEN.sentence, Reason.TOO_NARROW.sentence, Reason.UNLIKE_ANY.sentence
 
 
 def table(green: int, buildings: int = 40) -> Buildings:
@@ -130,7 +130,7 @@ def test_the_network_alone_does_not_grade_roofs_of_a_few_pixels() -> None:
         .ungraded.frame
     )
     assert (found["status"] == "not_assessed").tolist() == [True] * 2 + [False] * 38
-    assert set(found["reason"][:2]) == {REASONS["ev_roof_width_px"]}
+    assert set(found["reason"][:2]) == {NARROW}
 
 
 def test_a_grade_by_the_network_alone_is_not_confident() -> None:
@@ -170,7 +170,7 @@ def test_the_remedy_of_evidence_out_of_range_fits_its_reasons() -> None:
         assessed = pd.DataFrame({"status": ["assessed"], "reason": [""]})
         return result_findings(Buildings(pd.concat([frame, *[assessed] * 9])), np.zeros(1, bool), None)[0]
 
-    narrow, unlike = found(REASONS[NARROW]), found(UNLIKE, UNLIKE, REASONS[NARROW])
+    narrow, unlike = found(NARROW), found(UNLIKE, UNLIKE, NARROW)
     assert "(1 building has a roof too narrow for the image resolution)" in narrow.message
     assert narrow.remedy == "Give finer images: the roofs are too narrow for the pixels."
     assert (
@@ -183,7 +183,7 @@ def test_the_remedy_of_evidence_out_of_range_fits_its_reasons() -> None:
 
 
 def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
-    frame = pd.DataFrame({"status": ["assessed", "not_assessed"], "reason": ["", Reason.NO_BUILDING]})
+    frame = pd.DataFrame({"status": ["assessed", "not_assessed"], "reason": ["", Reason.NO_BUILDING.sentence]})
     found = result_findings(Buildings(frame), np.zeros(2, bool), NetworkSkill(0.0, Phrase("skill_not_validated")))
     assert [finding.code for finding in found] == ["not_in_pre", "network_without_skill"]
     assert found[0].message.startswith("1 of 2 outlines")

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from affine import Affine
 
-from deepnets4eo.damage.buildings import Buildings, Reason
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings, share_findings
-from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.findings import block_findings, empty_outline_findings, evidence_findings, segmenter_findings
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review import LOOKS
 from deepnets4eo.damage.structure.unbuilt import UnbuiltOutlines
 from deepnets4eo.footprints import Footprints
@@ -45,12 +45,12 @@ def messages(reasons: list[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("reasons", "start"),
     [
-        ([UNLIKE], "1 of 1 visible building was not assessed"),
-        ([UNLIKE, ""], "1 of 2 visible buildings was not assessed"),
-        ([UNLIKE, UNLIKE, ""], "2 of 3 visible buildings were not assessed"),
-        ([Reason.NO_BUILDING, ""], "1 of 2 outlines shows no building in the pre image and was not assessed"),
+        ([Reason.UNLIKE_ANY.sentence], "1 of 1 visible building was not assessed"),
+        ([Reason.UNLIKE_ANY.sentence, ""], "1 of 2 visible buildings was not assessed"),
+        ([Reason.UNLIKE_ANY.sentence, Reason.UNLIKE_ANY.sentence, ""], "2 of 3 visible buildings were not assessed"),
+        ([Reason.NO_BUILDING.sentence, ""], "1 of 2 outlines shows no building in the pre image and was not assessed"),
         (
-            [Reason.NO_BUILDING, Reason.NO_BUILDING, ""],
+            [Reason.NO_BUILDING.sentence, Reason.NO_BUILDING.sentence, ""],
             "2 of 3 outlines show no building in the pre image and were not assessed",
         ),
     ],

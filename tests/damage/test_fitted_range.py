@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.decision.fit_model import fit_range, reliable_limit
-from deepnets4eo.damage.decision.model import GREEN, NARROW, REASONS, UNLIKE, DamageModel, FittedRange
+from deepnets4eo.damage.decision.model import GREEN, NARROW, DamageModel, FittedRange
+from deepnets4eo.damage.reasons import Reason
 
 MODEL = DamageModel.load()
 
@@ -23,7 +24,10 @@ def test_the_distance_is_that_of_mahalanobis_and_one_in_a_hundred_lies_beyond() 
     assert outside.mean() == pytest.approx(0.01, abs=0.001)
     assert found.place_share == max(outside[:2500].mean(), outside[2500:].mean())
     # two columns of which each alone is common, but not together
-    assert found.reasons(np.array([[2.0, 2.0], [2.0, -2.0]]), pd.DataFrame(index=[0, 1])).tolist() == ["", UNLIKE]
+    assert found.reasons(np.array([[2.0, 2.0], [2.0, -2.0]]), pd.DataFrame(index=[0, 1])).tolist() == [
+        "",
+        Reason.UNLIKE_ANY,
+    ]
 
 
 def test_what_is_extreme_in_a_known_way_is_not_far_and_what_contradicts_itself_is() -> None:
@@ -33,7 +37,7 @@ def test_what_is_extreme_in_a_known_way_is_not_far_and_what_contradicts_itself_i
     contradicting = np.where(np.arange(len(signs)) % 2 == 0, signs, -signs)[None] * 3.0
     rows = variant.centre + np.vstack([agreeing, contradicting, np.full((1, len(signs)), np.nan)]) * variant.scale
     frame = pd.DataFrame(rows, columns=variant.columns).assign(status="assessed", method="pre_post")
-    assert MODEL.outside_range(frame).tolist() == ["", "", "", "", UNLIKE, ""]
+    assert MODEL.outside_range(frame).tolist() == ["", "", "", "", Reason.UNLIKE_ANY, ""]
 
 
 def test_a_limit_lies_where_grades_of_buildings_left_out_become_good_enough() -> None:
@@ -52,7 +56,7 @@ def test_buildings_beyond_a_limit_get_its_reason() -> None:
     known = FittedRange(9.0, np.eye(1), {NARROW: 3.0, GREEN: 0.1}, 0.1)
     frame = pd.DataFrame({NARROW: [2.9, 3.1, np.nan, 8.0], GREEN: [0.0, 0.2, 0.05, np.nan]})
     reasons = known.reasons(np.zeros((4, 1)), frame)
-    assert reasons.tolist() == [REASONS[NARROW], REASONS[GREEN], "", ""]
+    assert reasons.tolist() == [Reason.TOO_NARROW, Reason.TOO_GREEN, "", ""]
 
 
 def test_a_range_comes_back_from_its_plain_values() -> None:
@@ -78,7 +82,7 @@ def test_roofs_under_crowns_and_absurd_evidence_lie_outside_and_average_ones_ins
     frame.loc[2, "ev_roof_width_px"] = 1.5
     frame.loc[3, ["ev_roof_roughness", "ev_roof_vs_ground"]] = [0.0, -9.0]  # rough, and far smoother than the ground
     frame.loc[4, ["status", "ev_greenness"]] = ["not_assessed", 0.3]
-    assert MODEL.outside_range(frame).tolist() == ["", REASONS[GREEN], REASONS[NARROW], UNLIKE, ""]
+    assert MODEL.outside_range(frame).tolist() == ["", Reason.TOO_GREEN, Reason.TOO_NARROW, Reason.UNLIKE_ANY, ""]
 
 
 def test_missing_values_set_no_limit() -> None:

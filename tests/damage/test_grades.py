@@ -11,8 +11,9 @@ from deepnets4eo.damage.decision.estimates import InundatedBuildings
 from deepnets4eo.damage.decision.inundation import _graded_by_water
 from deepnets4eo.damage.decision.reliability import GradeSets, Judgement, Opinion, Reliability
 from deepnets4eo.damage.decision.site_fit import SHARES, SiteFit, SiteShift
-from deepnets4eo.damage.grades import MAX_CONFIDENCE, NAMED_TOO, NOT_NAMED, Grades
+from deepnets4eo.damage.grades import MAX_CONFIDENCE, Grades
 from deepnets4eo.damage.probabilities import adjust_to_share
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review.teaching import grades_of_map
 
 COUNT = 60
@@ -88,8 +89,8 @@ def test_names_follow_the_order_of_the_probability_or_the_table_states_why(seed,
         return
     named = table["damage"].isin(GRADES[2:])
     assert not table.loc[~named, "damage_prob"].max() > table.loc[named, "damage_prob"].min() + 1e-9
-    assert (table.loc[named & (table["damage_prob"] < 0.5), "reason"] == NAMED_TOO).all()
-    assert (table.loc[~named & (table["damage_prob"] >= 0.5), "reason"] == NOT_NAMED).all()
+    assert (table.loc[named & (table["damage_prob"] < 0.5), "reason"] == Reason.NAMED_TOO.sentence).all()
+    assert (table.loc[~named & (table["damage_prob"] >= 0.5), "reason"] == Reason.NOT_NAMED.sentence).all()
     assert (table.loc[named == (table["damage_prob"] >= 0.5), "reason"] == "").all()
 
 

@@ -17,10 +17,10 @@ from sklearn.metrics import roc_auc_score
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import DamageMap, Settings, assess_inputs, open_inputs, open_priors, with_priors as combination
 from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
-from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.evidences.priors import CURVES, UNITS
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid, inspect_grid
 from deepnets4eo.damage.map import MapImages
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review import teach
 from deepnets4eo.damage.with_priors import combine
 from deepnets4eo.errors import GridError, InputError
@@ -310,7 +310,7 @@ def test_what_images_show_clearly_stays_and_water_decides_alone():
 def test_where_no_image_shows_anything_the_prior_is_all_there_is():
     frame, prior, *_ = made_up_site(1)
     frame = frame.assign(status="not_assessed", damage_prob=np.nan, reason="under cloud")
-    frame.loc[:29, "reason"] = Reason.NO_BUILDING
+    frame.loc[:29, "reason"] = Reason.NO_BUILDING.sentence
     nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
     probability, result = combine(frame, prior, nothing, 0.5)
     assert np.isnan(probability).all()

@@ -15,10 +15,10 @@ from made_up_map import make_map_of_files
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES, DamageMap, review
 from deepnets4eo.damage.grades import Grades
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review import Corrections, Taught, teach
 from deepnets4eo.damage.review.map_before import map_before
 from deepnets4eo.damage.review.moved_estimates import moved_estimates
-from deepnets4eo.damage.review.teaching import BY_PERSON
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
@@ -65,7 +65,7 @@ def test_twenty_buildings_that_were_drawn_and_answered_can_be_put_into_the_map(
     assert f"--next {missing}" in capsys.readouterr().err
     assert main(["review", str(folder), "--next", str(missing)]) == 0  # the remedy that it names
     taught = gpd.read_file(folder / "damage.gpkg", layer="buildings")
-    seen = taught[taught["reason"] == BY_PERSON]
+    seen = taught[taught["reason"] == Reason.BY_PERSON.sentence]
     assert len(seen) == corrections.graded
     assert set(seen["damage"]) == set(seen["damage_set"]) == {"destroyed"}
     assert (seen[["damage_prob", "confidence"]] == 1).all(axis=None)
@@ -104,7 +104,7 @@ def test_all_products_after_an_update_are_of_one_map_and_the_next_update_starts_
     }
     (new,) = {damaged_of(folder / name) for name in names}
     assert new == taught.with_answers(Corrections.read(folder).answers)["damage"].isin(DAMAGED).sum() > old
-    assert DamageMap.load(folder).buildings["reason"].eq(BY_PERSON).any()
+    assert DamageMap.load(folder).buildings["reason"].eq(Reason.BY_PERSON.sentence).any()
     outputs = read_json(folder / "manifest.json")["outputs"]
     assert {name: facts["sha256"] for name, facts in outputs.items()} == {
         name: sha256(folder / name) for name in outputs

@@ -19,9 +19,9 @@ from deepnets4eo.damage.buildings import NETWORK
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review import Taught, choose_next, draw_sample, review_counts, taught_map, teach, teaching
 from deepnets4eo.damage.review.regression import Side
-from deepnets4eo.damage.review.teaching import BY_PERSON
 from deepnets4eo.errors import InputError
 
 COUNT = 300
@@ -192,7 +192,7 @@ def test_answers_leave_the_table_that_was_taught_as_it_was() -> None:
     table["reason"] = table["reason"].astype(object)
     taught = Taught(table, Grades.of_numbers(np.array([0, 3, -1])), None, None, (), 1)
     answered = taught.with_answers({1: GRADES[2], 2: GRADES[3]})  # the last is not assessed
-    assert answered["reason"].tolist() == ["", BY_PERSON, "too small"]
+    assert answered["reason"].tolist() == ["", Reason.BY_PERSON.sentence, "too small"]
     assert answered.loc[1, "damage"] == GRADES[2]
     assert table["reason"].tolist() == ["", "greener", "too small"]
     assert table["damage"].tolist()[:2] == [GRADES[0], GRADES[3]]

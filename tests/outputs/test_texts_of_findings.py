@@ -5,26 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
 import deepnets4eo
-from deepnets4eo.damage.buildings import Reason
-from deepnets4eo.damage.decision.model import REASONS, UNLIKE
-from deepnets4eo.footprints.read import INCOMPLETE, NO_BUILDING
-from deepnets4eo.outputs import Finding, Phrase, reason_counts
+from deepnets4eo.damage.reasons import Reason
+from deepnets4eo.footprints import Unusable
+from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.outputs.wording import LANGUAGES, Value, Verbatim, texts_of
 
 PACKAGE = Path(deepnets4eo.__file__).parent
-OF_BUILDINGS = [*(text for name, text in vars(Reason).items() if name.isupper()), UNLIKE, *REASONS.values()]
-OF_ROWS = [
-    "empty geometry",
-    "coordinates not finite",
-    "coordinates beyond the Earth",
-    "not a polygon",
-    "no area",
-    NO_BUILDING,
-    INCOMPLETE,
-]
 PLAIN = {"str", "repr", "format", "join", "text", "count_of"}  # calls that make plain text
 
 
@@ -59,17 +49,22 @@ def test_plain_text_is_no_value_of_a_finding() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize(("noun", "reasons"), [("building", OF_BUILDINGS), ("row", OF_ROWS)])
+@pytest.mark.parametrize(("noun", "reasons"), [("building", Reason), ("row", Unusable)])
 def test_reasons_of_buildings_and_rows_have_words_in_every_language(noun, reasons, language):
-    for phrase, reason in zip(reason_counts(dict.fromkeys(reasons, 3), noun), reasons, strict=True):
-        words = phrase.values["reason"]
-        assert isinstance(words, Phrase), reason
-        assert words.key in texts_of(language), reason
-        assert (words.text(language) == reason) is (language == "en")
+    stated = reasons.sentences(list(reasons)).tolist()
+    assert len({*stated}) == len(reasons)
+    for phrase, reason, sentence in zip(reasons.phrases(dict.fromkeys(stated, 3), noun), reasons, stated, strict=True):
+        assert phrase.values["reason"] == Phrase(f"reason_{reason}")
+        assert phrase.values["reason"].key in texts_of(language), reason
+        assert (phrase.values["reason"].text(language) == sentence) is (language == "en")
+        assert sentence in phrase.text()
 
 
 def test_the_reason_of_a_plugin_stays_as_it_is() -> None:
-    (phrase,) = reason_counts({"under scaffolding": 2})
+    assert Reason.sentences(np.array(["under scaffolding", "", Reason.CLOUD], object)).tolist() == [
+        "under scaffolding", "", "under cloud",
+    ]  # fmt: skip
+    (phrase,) = Reason.phrases({"under scaffolding": 2}, "building")
     assert phrase.text("fr").endswith("under scaffolding")
 
 

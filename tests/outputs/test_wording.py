@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import deepnets4eo
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.files import read_yaml
-from deepnets4eo.outputs import Finding, Phrase, image_of, reason_counts
+from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.outputs.wording import LANGUAGES, TEXTS, has_words, plain, texts_of
 
 PACKAGE = Path(deepnets4eo.__file__).parent
@@ -97,7 +98,9 @@ def test_a_sentence_of_an_unknown_value_is_left_out() -> None:
 
 
 def test_reasons_stay_english_and_are_marked_and_escaped_on_a_page() -> None:
-    nothing = Finding("nothing_assessed", "worthless", {"reasons": reason_counts({"<no> data": 2, "cloud": 1})})
+    nothing = Finding(
+        "nothing_assessed", "worthless", {"reasons": Reason.phrases({"<no> data": 2, "cloud": 1}, "building")}
+    )
     assert nothing.message == "No building could be assessed (2 buildings: <no> data; 1 building: cloud)."
     assert nothing.html(language="en") == f'<bdi lang="en">{nothing.message.replace("<no>", "&lt;no&gt;")}</bdi>'
     arabic = nothing.html(language="ar")

@@ -19,7 +19,6 @@ from deepnets4eo.damage.decision.estimates import (
 )
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings, share_findings
 from deepnets4eo.damage.decision.model import (
-    BY_NETWORK,
     DamageModel,
     unlike_the_fit,
 )
@@ -213,8 +212,7 @@ def _with_reasons(
     buildings: Buildings, outside: Texts, by_network: Mask, inundated: InundatedBuildings | None
 ) -> Buildings:
     """Return the buildings with the reasons of buildings that are not assessed, or graded only by network or water."""
-    known = buildings.leave_out(np.where(by_network, "", outside))
-    noted = known.set_reasons(np.where(by_network, BY_NETWORK + outside, "").astype(object))
+    noted = buildings.leave_out(np.where(by_network, "", outside)).set_by_network(by_network, outside)
     return noted if inundated is None else noted.set_by_water(inundated.rows)
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.damage.buildings import Buildings, Reason
-from deepnets4eo.damage.decision.model import BY_NETWORK, OUTSIDE
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.skill import NetworkSkill
 from deepnets4eo.damage.vocabulary import GRADES, is_wide
-from deepnets4eo.outputs import EventInfo, Finding, Phrase, Severity, reason_counts
+from deepnets4eo.outputs import EventInfo, Finding, Phrase, Severity
 
+OUTSIDE = {Reason.TOO_NARROW: "too_narrow", Reason.TOO_GREEN: "too_green", Reason.UNLIKE_ANY: "unlike_any"}  # → phrase
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
 MIN_NAMED = 5  # buildings with a grade, fewer say nothing of it
 
@@ -30,13 +31,8 @@ def result_findings(buildings: Buildings, unlike: Mask, skill: NetworkSkill | No
 
 def _range_findings(buildings: Buildings, unlike: Mask) -> list[Finding]:
     assessed = buildings.assessed
-    set_aside, by_network = (
-        {reason: counts[lead + reason] for reason in OUTSIDE if lead + reason in counts}
-        for lead, counts in (
-            ("", buildings.reason_counts(~assessed)),
-            (BY_NETWORK, buildings.reason_counts(assessed)),
-        )
-    )
+    set_aside = _counts_outside(~assessed, buildings.because)
+    by_network = _counts_outside(assessed, buildings.by_network_because)
     number = sum(set_aside.values())
     seen = int(assessed.sum()) + number
     if not set_aside and not by_network:
@@ -53,7 +49,13 @@ def _range_findings(buildings: Buildings, unlike: Mask) -> list[Finding]:
     return [Finding("evidence_outside_range", severity, {**values, **remedies}, number + sum(by_network.values()))]
 
 
-def _outside_phrase(key: str, of_reason: Mapping[str, int], seen: int) -> Phrase | None:
+def _counts_outside(rows: Mask, because: Callable[[Reason], Mask]) -> dict[Reason, int]:
+    """Return how many of some rows (N,) the model left out, for each reason that occurs."""
+    counts = {reason: int((rows & because(reason)).sum()) for reason in OUTSIDE}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _outside_phrase(key: str, of_reason: Mapping[Reason, int], seen: int) -> Phrase | None:
     if not of_reason:
         return None
     parts = [Phrase(OUTSIDE[reason], {"number": count}) for reason, count in of_reason.items()]
@@ -68,7 +70,7 @@ def _unbuilt_findings(buildings: Buildings) -> list[Finding]:
 def _nothing_assessed(buildings: Buildings) -> list[Finding]:
     if len(buildings) == 0 or buildings.assessed.any():
         return []
-    reasons = reason_counts(buildings.reason_counts())
+    reasons = Reason.phrases(buildings.reason_counts(), "building")
     return [Finding("nothing_assessed", "worthless", {"reasons": reasons})]
 
 

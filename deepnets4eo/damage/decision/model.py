@@ -15,22 +15,20 @@ from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.columns import is_measured
 from deepnets4eo.damage.decision.reliability import Judgement, Reliability
 from deepnets4eo.damage.grades import Grades
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import Reading, RunError
 from deepnets4eo.files import read_yaml
 
 MIN_BUILDINGS = 5  # fewer say nothing about a site
-BY_NETWORK = "graded by the network alone: "  # before the reason why the model did not
 
 COEFFICIENTS = "coefficients.yaml"
 HEIGHT_COLUMN = "ev_height_loss_m"
 WITH_HEIGHT = "_height"
 FARTHEST = 3.0  # standardised evidence is cut there, so that no value outweighs all others
 NARROW, GREEN = "ev_roof_width_px", "ev_greenness"
-UNLIKE = "evidence unlike any that the model knows"
-REASONS = {NARROW: "roof too narrow for the image resolution", GREEN: "greener than the roofs that the model knows"}
+REASONS = {NARROW: Reason.TOO_NARROW, GREEN: Reason.TOO_GREEN}
 ENDS = {NARROW: "least", GREEN: "most"}
-OUTSIDE = {REASONS[NARROW]: "too_narrow", REASONS[GREEN]: "too_green", UNLIKE: "unlike_any"}  # reason → its phrase
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class DamageModel:
     def can_be_graded_otherwise(outside: Texts) -> Mask:
         """Return (N,) whether a building is outside the range of the fit for another reason than the few pixels of its roof,
         which show nothing to anyone."""
-        return ~np.isin(outside, ["", REASONS[NARROW]])
+        return (outside != "") & (outside != Reason.TOO_NARROW)
 
     def variant_names(self, frame: pd.DataFrame) -> Texts:
         """Return the variant for each building, '' if it is not assessed by its structure."""
@@ -147,7 +145,7 @@ class FittedRange:
 
     def reasons(self, standard: Floats, frame: pd.DataFrame) -> Texts:
         """Return (N,) the reason why each building is outside, else ''. standard : (N, K)."""
-        reason = np.where(self.distance(standard) > self.farthest, UNLIKE, "").astype(object)
+        reason = np.where(self.distance(standard) > self.farthest, Reason.UNLIKE_ANY, "").astype(object)
         for column, limit in self.limits.items():
             if column in frame:
                 value = frame[column].to_numpy(float)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from deepnets4eo.damage.products.content import DamageMapContent
+from deepnets4eo.damage.reasons import Reason
+from deepnets4eo.footprints import Unusable
 from deepnets4eo.outputs import Language, map_page, number_text
 from deepnets4eo.outputs.map_page import PageLanguage
 
@@ -15,7 +18,8 @@ IN_ENGLISH = "Reasons and evidence are in English."
 
 def words_of(language: Language) -> dict[str, str]:
     """Return English → words of the language; empty for English."""
-    return map_page.words_of(language, TABLE)
+    shared = map_page.words_of(language, TABLE)
+    return {**shared, **Reason.translations(language), **Unusable.translations(language)}
 
 
 def translate(text: str, language: Language) -> str:
@@ -33,4 +37,4 @@ def count_sentence(damage_map: DamageMapContent, language: Language) -> str:
 
 def page_language(language: Language) -> PageLanguage:
     """Return the texts of the page of a damage map."""
-    return map_page.page_language(language, TABLE, in_english=IN_ENGLISH)
+    return replace(map_page.page_language(language, TABLE, in_english=IN_ENGLISH), words=words_of(language))

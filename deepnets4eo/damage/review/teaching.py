@@ -36,7 +36,6 @@ MIN_ANSWERS = 20  # fewer cannot be left out in turn
 MIN_EACH = 2  # answers on either side of what divides them
 MAX_DEVIATIONS = 3.0  # standard deviations that a column counts at most
 LOOK_COLUMNS = 20.0  # of evidence, as which all features of a look count together; at made-up sites better than none, at real ones like 5
-BY_PERSON = "graded by a person"  # the reason of an answered building
 NUMBER = dict(zip(GRADES, range(len(GRADES)), strict=True))
 SIDES = {
     "damaged": (range(4), MAJOR),
@@ -79,10 +78,8 @@ class Taught:
         """Return the table with the grades that people gave to assessed buildings, for certain."""
         seen = graded_answers(self.buildings, answers)
         rows, numbers = np.array(list(seen), np.intp), np.array([NUMBER[answer] for answer in seen.values()], np.intp)
-        reason = self.buildings["reason"].to_numpy(object, copy=True)
-        reason[rows] = BY_PERSON
         grades = self.grades.with_rows(rows, Grades.of_numbers(numbers))
-        return Buildings(self.buildings.assign(reason=reason)).with_grades(grades).frame
+        return Buildings(self.buildings).set_by_person(rows).with_grades(grades).frame
 
     def within(self, low: float, high: float, answers: Mapping[int, str]) -> Taught:
         """Name as many buildings as damaged as a count by a drawn sample allows: `low` to `high`, answered buildings included.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Floats, Mask, Texts
-from deepnets4eo.damage.buildings import Reason
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.structure.block import BuildingGeometry
 from deepnets4eo.damage.working_grid import WorkingGrid
 from deepnets4eo.zonal import FinePixels
@@ -32,7 +32,7 @@ class Coverage:
         """Return (N,) buildings that can be assessed from both images."""
         return np.asarray((self.reason == "") & self.seen_before)
 
-    def without(self, hidden: Mask, why: str) -> Coverage:
+    def without(self, hidden: Mask, why: Reason) -> Coverage:
         """Leave out (N,) buildings that cannot be assessed either."""
         return Coverage(np.where(hidden & (self.reason == ""), why, self.reason), self.seen_before)
 
@@ -66,8 +66,8 @@ def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, w
         (few & ~inside, Reason.OUTSIDE),
         (~(full > 0), Reason.EMPTY),
     ]
-    for rule, text in rules:  # later rules say more about why
-        reason[rule] = text
+    for rule, why in rules:  # later rules say more about why
+        reason[rule] = why
     reason = np.where(geometry.left_out != "", geometry.left_out, reason)
     return Coverage(reason, np.asarray(seen_pre >= MIN_VISIBLE_SHARE))
 

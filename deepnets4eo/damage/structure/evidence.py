@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.buildings import Buildings, Reason
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.images import COARSEST_PRE
 from deepnets4eo.damage.phases import Phase
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.structure.block import BLOCK_PX, block_journal, collect, radiometries
 from deepnets4eo.damage.structure.coverage import assess_coverage

@@ -11,8 +11,8 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries, Indices, Points
-from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.images import COARSEST_PRE
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.structure.block import BuildingGeometry, block_journal, radiometries
 from deepnets4eo.damage.structure.maps import Radiometry
 from deepnets4eo.damage.structure.roofs import RoofPlaces, Views, find_roofs, roof_agreement

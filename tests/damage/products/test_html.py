@@ -8,12 +8,12 @@ import pytest
 from made_up_map import make_grid, make_map
 from page_words import words_of_page
 
-from deepnets4eo.damage.buildings import Reason
 from deepnets4eo.damage.decision.findings import share_findings
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.products.report import DAMAGE, write_report
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT, summarize
 from deepnets4eo.damage.products.words import IN_ENGLISH, words_of
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED
 from deepnets4eo.outputs import LABELS, EventInfo, Finding, number_text
 from deepnets4eo.outputs.wording import LANGUAGES
@@ -50,7 +50,6 @@ def test_the_page_names_files_without_folders_hosts_and_passwords(tmp_path, sour
 
 
 def test_every_language_has_every_word_of_the_page():
-    reasons = [text for name, text in vars(Reason).items() if name.isupper()]
     told = (
         *TITLES.values(),
         *LABELS.values(),
@@ -61,7 +60,7 @@ def test_every_language_has_every_word_of_the_page():
     )
     english = {
         *words_of_page(),
-        *reasons,
+        *(reason.sentence for reason in Reason),
         *told,
         *CAVEATS,
         SYNTHETIC_CAVEAT,
