@@ -154,6 +154,15 @@ def test_a_score_widens_the_measured_reliability_by_its_weight() -> None:
     assert kept[-1] == 1.0
 
 
+def test_a_measured_score_takes_its_share_of_the_doubt_and_an_unmeasured_one_adds_to_it() -> None:
+    own, score = Reliability(spread=(1.0, 2.0, 0.4)), Reliability(spread=(0.5, 2.0, 3.0))
+    np.testing.assert_allclose(own.widen(0.25, score).spread, np.hypot([0.75, 1.5, 0.3], [0.125, 0.5, 0.75]))
+    assert own.widen(1.0, score).spread == score.spread  # it decides alone
+    np.testing.assert_allclose(
+        own.widen(0.25).spread, np.hypot(own.spread, 0.25 * np.array(Reliability.unknown_spread))
+    )
+
+
 def test_grades_are_read_from_a_map_as_they_were_written() -> None:
     table = table_of(decided(5, 0.5, "none"))
     again = Buildings(table).with_grades(grades_of_map(table)).frame

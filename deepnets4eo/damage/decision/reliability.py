@@ -118,7 +118,8 @@ class Reliability:
         """Return the reliability of log-odds if a share `weight` of them comes from a score. by : of the score; None if it was not measured."""
         other = Reliability() if by is None else by
         thresholds = tuple(limit + weight * (HALF - limit) for limit in self.thresholds)
-        spread = tuple(float(sd) for sd in np.hypot(self.spread, weight * np.array(other.spread)))
+        kept = 1.0 if by is None else 1 - weight  # as of the levels of sites: an unmeasured score may err with it
+        spread = tuple(float(sd) for sd in np.hypot(kept * np.array(self.spread), weight * np.array(other.spread)))
         sets = None if self.sets is None else self.sets.widen(weight)
         return Reliability(self.calibration, thresholds, spread, sets, self.site.widen(weight, other.site))
 
