@@ -7,14 +7,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from deepnets4eo.cli.options import Overwrite
+from deepnets4eo.cli.options import Onnx, Overwrite
 from deepnets4eo.cli.output import echo, show_result
 from deepnets4eo.errors import InputError
 
 
 def export(
     run: Annotated[str, Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
-    onnx: Annotated[Path | None, Option("--onnx", help="ONNX file to write.")] = None,
+    onnx: Onnx = None,
     hub: Annotated[Path | None, Option("--hub", help="Folder to write, for upload to Hugging Face.")] = None,
     page: Annotated[
         Path | None, Option("--page", help="Folder to write, with the page of a hyperspectral run.")

@@ -12,6 +12,7 @@ from typer import Argument, Option
 from deepnets4eo.cli.completion import legend_names
 from deepnets4eo.cli.option_groups import field_option
 from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_file_name
 from deepnets4eo.options import RESOURCES, InPrecision, OnDevice, split_names
 
 if TYPE_CHECKING:
@@ -81,14 +82,23 @@ Event = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _checked_name(path: Path | None) -> Path | None:
+    """Refuse a folder before any work; "-" is the standard output."""
+    return path if path is None or str(path) == "-" else check_file_name(path)
+
+
 Json = Annotated[
     Path | None,
     Option(
         "--json",
         help="Write the result to this file as JSON, replacing an older file.",
         show_default=False,
+        callback=_checked_name,
     ),
 ]
+Onnx = Annotated[Path | None, Option("--onnx", help="ONNX file to write.", show_default=False, callback=_checked_name)]
 Online = Annotated[
     bool, Option("--online", help="Download files that the recipe names: initial weights, rasters at web addresses.")
 ]

@@ -242,3 +242,20 @@ def test_one_line_tells_what_was_done_to_footprints(
     show_footprints({"read": 10, "used": 8, "dropped": {}, "repaired": 0, "renamed": 0} | changed)
     show_footprints({})
     assert capsys.readouterr().err.strip() == line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["register", "none.tif", "none.tif", "--json"], ["check", "none.tif", "--json"], ["models", "--json"], ["datasets", "--json"],
+        ["export", "none", "--onnx"], ["evaluate", "none.tif", "none.tif", "--json"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", [".", "..", "folder"])
+def test_a_folder_as_name_of_a_file_is_refused_in_one_line_before_any_work(words, name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    assert main([*words, name]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"Error: {name} is a folder, expected the name of a file to write. Add a name: {Path(name) / 'NAME'}."
+    ]

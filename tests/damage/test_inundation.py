@@ -32,7 +32,7 @@ from deepnets4eo.damage import (
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
-from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
+from deepnets4eo.damage.decision.inundation import inundated_buildings, inundation_after_answers, with_inundation
 from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.evidences.shown_water import ShownWater
@@ -747,3 +747,24 @@ def test_an_image_that_cannot_show_water_is_stated_to_unless_water_is_given_or_t
     assert severities == {"": "note", "Flood": "caution", "Tornado": None, "Flood ": None}
     assert "--event name=" in remedies[""]
     assert "--water" in remedies["Flood"]
+
+
+def test_answers_move_the_number_by_structure_only_on_dry_ground() -> None:
+    """Rows: dry and damaged, dry and whole, wet and damaged, wet and damaged. Answers reverse the first three."""
+
+    def grades(*numbers: int) -> Grades:
+        return Grades(np.eye(4)[list(numbers)], np.array(numbers), np.eye(4, dtype=bool)[list(numbers)])
+
+    numbers = {"structure": 1, "together": 3, "inundated": 2, "source": "seen"}
+    others = Finding("water_may_be_hidden", "note", {"number": 1})
+    wet = np.array([False, False, True, True])
+    found = Finding("buildings_in_water", "note", {"number": 2, "structure": 1})
+    before, after = grades(3, 0, 2, 2), grades(0, 0, 0, 2)
+    moved, findings = inundation_after_answers(numbers, (others, found), wet, before, after)
+    assert moved == {"structure": 0, "together": 1, "inundated": 2, "source": "seen"}
+    assert findings == (others, Finding("buildings_in_water", "note", {"number": 2, "structure": 0}))
+    assert inundation_after_answers(numbers, (), wet, before, grades(3, 2, 2, 2))[0]["structure"] == 2
+    assert (
+        inundation_after_answers(numbers | {"structure": 3}, (), wet, before, grades(3, 0, 0, 0))[0]["structure"] == 1
+    )
+    assert inundation_after_answers({}, (others,), wet, before, after) == ({}, (others,))

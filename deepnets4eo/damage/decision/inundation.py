@@ -5,6 +5,7 @@ Gupta et al. 2019)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +31,7 @@ COVERED_SHARE = 0.5  # share of the outline under water, of a roof that is gone
 # Of buildings whose ground is seen: from here on, ground that looks dry, such as under crowns, may be wet as well. It is 1 at Florence
 # 480, Harvey 126, Midwest 00 and 06, and 0.92 at Nepal 408; a kept place, which was not looked at, has 34 of 41 by its headline.
 EVERYWHERE = 0.8
+IN_WATER = "buildings_in_water"  # code of the finding on their number
 SURROUNDED, UNDER, UNKNOWN_WATER = "surrounded by water", "under water", "not told whether it stands in water"
 NEARBY, PERHAPS = "in water, by the nearest ground that is seen", "perhaps in water: the ground around it is hidden"
 
@@ -72,9 +74,7 @@ class Inundation:
         if self.inundated:
             numbers = {"number": self.inundated, "structure": self.structure, "by_water": self.by_water or None}
             source, means = Finding.verbatim(self.source), Phrase(f"in_water_{self.counts_as}")
-            findings.append(
-                Finding("buildings_in_water", "note", {**numbers, "source": source, "means": means}, self.inundated)
-            )
+            findings.append(Finding(IN_WATER, "note", {**numbers, "source": source, "means": means}, self.inundated))
         if self.inundated and self.hidden and not self.unknown:
             findings.append(Finding("water_may_be_hidden", "note", {"number": self.hidden}, self.hidden))
         if self.since_unknown:
@@ -149,6 +149,27 @@ def dry_hazard_findings(event: EventInfo, settings: Settings, in_water: int) -> 
     return (
         Finding("water_at_dry_hazard", "caution", {"number": in_water, "name": Finding.verbatim(event.name)}, in_water),
     )
+
+
+def inundation_after_answers(
+    inundation: Mapping[str, Any], findings: tuple[Finding, ...], wet: Mask, before: Grades, after: Grades
+) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    """Return the numbers of `Inundation.to_dict()` and the findings of a map after answers, which move grades from `before` to `after`.
+
+    Grades of buildings on dry ground are those by only structure. In water only the number together changes, which limits that by
+    structure, because what is damaged by structure is damaged. wet : (N,) in new water
+    """
+    if not inundation:
+        return {}, findings
+    damaged, was_damaged = (grades.known & is_damaged(grades.numbers) for grades in (after, before))
+    together = int(damaged.sum())
+    moved_on_dry_ground = int(damaged[~wet].sum()) - int(was_damaged[~wet].sum())
+    structure = min(int(inundation["structure"]) + moved_on_dry_ground, together)
+    moved = [
+        replace(finding, values={**finding.values, "structure": structure}) if finding.code == IN_WATER else finding
+        for finding in findings
+    ]
+    return {**inundation, "structure": structure, "together": together}, tuple(moved)
 
 
 def _notes(inundated: InundatedBuildings) -> Texts:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.decision.inundation import inundation_after_answers
 from deepnets4eo.damage.map import MANIFEST, PRODUCTS, DamageMap
 from deepnets4eo.damage.products.tables import insert_estimates
 from deepnets4eo.damage.products.write import named_before
@@ -38,6 +39,7 @@ from deepnets4eo.damage.review.teaching import (
 from deepnets4eo.damage.written_again import formats_there
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import atomic_write, read_json
+from deepnets4eo.floods import BuildingWater
 from deepnets4eo.footprints import outline_areas_m2
 from deepnets4eo.outputs import Finding, Language, check_not_inputs, worst_first
 from deepnets4eo.polygons import set_fixed_times
@@ -222,6 +224,10 @@ def taught_content(
     rows = list(graded_answers(content.buildings, answers))
     before, after = grades_of_map(content.buildings), grades_of_map(table)
     areas = outline_areas_m2(content.buildings)
+    wet, _ = BuildingWater.read_column(content.buildings.get("inundated", pd.Series("", content.buildings.index)))
+    content.inundation, content.findings = inundation_after_answers(
+        content.inundation, content.findings, wet, before, after
+    )
     content.estimates = moved_estimates(content.estimates, before, after, rows, areas)
     if count is not None:
         content.estimates = narrower_estimates(content.estimates, count)
