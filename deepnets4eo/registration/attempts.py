@@ -30,7 +30,7 @@ from deepnets4eo.registration.tiepoints import (
     Matches,
     SampledPair,
     Search,
-    gradient_correlation,
+    gradient_correlations,
     match_spread,
 )
 
@@ -231,8 +231,7 @@ def _before_and_after(
     points = fitted.matches.points[fitted.holdout]
     if len(points) > most:
         points = points[np.sort(np.random.default_rng(seed).choice(len(points), most, replace=False))]
-    before = gradient_correlation(pair, search, points, IDENTITY)
-    after = gradient_correlation(pair, search, points, fitted.affine)
+    before, after = gradient_correlations(pair, search, points, [IDENTITY, fitted.affine])
     known = np.isfinite(before) & np.isfinite(after)
     return before[known], after[known]
 

@@ -6,7 +6,7 @@ Windows of different sites, matched on purpose, set each pair's threshold.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple, TypeAlias
@@ -29,6 +29,7 @@ MAX_SURFACES = 4096  # surfaces compared together
 EXCLUDED_PX = 5  # half width of the square around the peak that holds no second peak
 
 AHEAD = 4  # windows of each image read before they are compared
+HELD_PX = 1 << 24  # of windows of both images read in one go, 168 MB: nearly all pairs are read once from top to bottom
 MIN_VALID_SHARE = 0.8  # share of a window that must be valid in both images
 DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
 MIN_FILLED_SHARE = (
@@ -43,6 +44,7 @@ SEEN_POINTS = 64  # along each side, among which those with data are looked for
 DECOY_STEP = 2  # every other window is also matched with one of another site
 IDENTITY = Affine.identity()
 Box: TypeAlias = tuple[float, float, float, float]
+Seen: TypeAlias = tuple[NDArray[np.float32], Mask]
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,13 @@ def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> Sam
 def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
     """Return the part of a box with data in both images, if spread pixels show that less than half of the box has data."""
     points = _spread_points(box, PROBES)
-    with_data = [
-        all(sampler.read(Affine.translation(*point), (2, 2))[1].any() for sampler in (pre, post)) for point in points
-    ]
-    if np.mean(with_data) >= MIN_FILLED_SHARE:
+    filled = (
+        point
+        for point in points
+        if all(sampler.read(Affine.translation(*point), (2, 2))[1].any() for sampler in (pre, post))
+    )
+    enough = math.ceil(MIN_FILLED_SHARE * len(points))
+    if len(list(islice(filled, enough))) == enough:  # without the other points: each decodes a block of both files
         return box
     points = _spread_points(box, SEEN_POINTS)
     seen = points[pre.shows(points) & post.shows(points)]
@@ -204,7 +209,8 @@ def match_windows(pair: SampledPair, search: Search, centres: Points, model: Aff
     """
     count = max(1, round(len(centres) / CHUNK))
     chunks = [centres[k::count] for k in range(count)]
-    fields = _fields(pair, search, np.concatenate(chunks), model)
+    seen = _read_windows(pair, search, np.concatenate(chunks), [model])
+    fields = (_field_pair(pre, post) for post, (pre,) in seen)
     parts = [_match_chunk(search, chunk, fields, (seed, k)) for k, chunk in enumerate(chunks)]
     points, surface, decoys = (np.concatenate(rows) for rows in zip(*parts, strict=True))
     if not len(points):
@@ -236,8 +242,8 @@ def _match_chunk(
     return points, correlate_spectra(pre, post, search.radius_px), decoys
 
 
-def gradient_correlation(pair: SampledPair, search: Search, centres: Points, model: Affine) -> Floats:
-    """Compute the gradient correlation of the windows around `centres` without any search, (N,); NaN if data are missing."""
+def gradient_correlations(pair: SampledPair, search: Search, centres: Points, models: Sequence[Affine]) -> list[Floats]:
+    """Compute the gradient correlation of the windows around `centres` without any search, for each model (N,); NaN if data are missing."""
     weight = taper((search.side_px, search.side_px)) ** 2
 
     def correlation(patches: tuple[Spectrum, Spectrum] | None) -> float:
@@ -247,28 +253,40 @@ def gradient_correlation(pair: SampledPair, search: Search, centres: Points, mod
         energy = (weight * np.abs(pre) ** 2).sum() * (weight * np.abs(post) ** 2).sum()
         return float((weight * (pre * np.conj(post)).real).sum() / max(float(np.sqrt(energy)), 1e-12))
 
-    return np.array([correlation(patches) for patches in _fields(pair, search, centres, model)], float)
+    seen = _read_windows(pair, search, centres, models)
+    values = [[correlation(_field_pair(pre, post)) for pre in pres] for post, pres in seen]
+    return list(np.array(values, float).reshape(-1, len(models)).T)
 
 
-def _fields(
-    pair: SampledPair, search: Search, centres: Points, model: Affine
-) -> Iterator[tuple[Spectrum, Spectrum] | None]:
-    """Yield the orientation fields of the pre and the post image in each window; None if too few of its pixels are valid."""
+def _field_pair(pre: Seen, post: Seen) -> tuple[Spectrum, Spectrum] | None:
+    """Return the orientation fields of a window of both images; None if too few of its pixels are valid."""
+    if min(post[1].mean(), pre[1].mean()) < MIN_VALID_SHARE:
+        return None
+    both = pre[1] & post[1]
+    return orientation_field(pre[0], both), orientation_field(post[0], both)
 
-    def read(image: LayerSampler, centre: Floats, moved: Affine) -> tuple[NDArray[np.float32], Mask]:
+
+def _read_windows(
+    pair: SampledPair, search: Search, centres: Points, models: Sequence[Affine]
+) -> Iterator[tuple[Seen, list[Seen]]]:
+    """Yield the windows of the post image, and of the pre image through each model, in the order of `centres`.
+
+    They are read from top to bottom, so that blocks of the files are decoded once.
+    """
+
+    def read(image: LayerSampler, centre: Floats, moved: Affine) -> Seen:
         corner = centre - search.side_m / 2
         window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
         return image.read(moved * window, (search.side_px, search.side_px))
 
-    # One thread for each image: two threads on one file decode its blocks twice, each into a cache of its own.
-    posts = in_order(lambda centre: read(pair.post, centre, IDENTITY), centres, 1, AHEAD)
-    pres = in_order(lambda centre: read(pair.pre, centre, model), centres, 1, AHEAD)
-    for (post, post_valid), (pre, pre_valid) in zip(posts, pres, strict=True):
-        if min(post_valid.mean(), pre_valid.mean()) < MIN_VALID_SHARE:
-            yield None
-            continue
-        both = pre_valid & post_valid
-        yield orientation_field(pre, both), orientation_field(post, both)
+    for rows in chunks(len(centres), max(1, HELD_PX // search.side_px**2)):
+        part = centres[rows]
+        order = np.lexsort((part[:, 0], part[:, 1]))
+        # One thread for each image: two threads on one file decode its blocks twice, each into a cache of its own.
+        posts = in_order(lambda centre: read(pair.post, centre, IDENTITY), part[order], 1, AHEAD)
+        pres = in_order(lambda centre: [read(pair.pre, centre, model) for model in models], part[order], 1, AHEAD)
+        held = dict(zip(order.tolist(), zip(posts, pres, strict=True), strict=True))
+        yield from (held.pop(number) for number in range(len(part)))
 
 
 def _elsewhere(points: Points, apart_m: float, seed: tuple[int, int]) -> NDArray[np.intp]:

@@ -13,14 +13,14 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import GridError
 from deepnets4eo.rasters import Layer
-from deepnets4eo.registration import attempts, coarse
+from deepnets4eo.registration import attempts, coarse, tiepoints
 from deepnets4eo.registration.attempts import FittedModel, fine_search, measure_fit, tie_columns
 from deepnets4eo.registration.coarse import coarse_model, coarse_search, coarse_shift, shift_by_halves
 from deepnets4eo.registration.tiepoints import (
     IDENTITY,
     Matches,
     Search,
-    gradient_correlation,
+    gradient_correlations,
     make_pair,
     match_windows,
     window_centres,
@@ -133,13 +133,32 @@ def test_agreement_is_one_for_the_same_and_higher_through_the_right_model(pair):
     search = Search(64, 12, 0.5, 64)
     centres = window_centres(pair, search)
     same = replace(pair, pre=pair.post)
-    np.testing.assert_allclose(gradient_correlation(same, search, centres, IDENTITY), 1, atol=1e-5)
-    right, wrong = (
-        gradient_correlation(pair, search, centres, model) for model in (Affine.translation(3, -2), IDENTITY)
-    )
+    np.testing.assert_allclose(gradient_correlations(same, search, centres, [IDENTITY]), 1, atol=1e-5)
+    right, wrong = gradient_correlations(pair, search, centres, [Affine.translation(3, -2), IDENTITY])
     assert np.median(right) > np.median(wrong) + 0.3
-    outside = gradient_correlation(pair, search, np.array([[-500.0, -500.0]]), IDENTITY)
+    outside = gradient_correlations(pair, search, np.array([[-500.0, -500.0]]), [IDENTITY])
     assert np.isnan(outside).all()
+
+
+@pytest.mark.parametrize("held", [1000, 5])
+def test_windows_are_read_from_top_to_bottom_and_given_in_the_order_of_their_centres(pair, monkeypatch, held):
+    search = Search(32, 12, 0.5, 20)
+    monkeypatch.setattr(tiepoints, "HELD_PX", held * 32**2)
+    tops = []
+    read = type(pair.post).read
+
+    def recorded(sampler, window, shape):
+        if sampler is pair.post:
+            tops.append(window.f)
+        return read(sampler, window, shape)
+
+    monkeypatch.setattr(type(pair.post), "read", recorded)
+    centres = np.random.default_rng(0).permutation(window_centres(pair, search))
+    seen = [post[0] for post, _ in tiepoints._read_windows(pair, search, centres, [IDENTITY])]
+    corners = centres - search.side_m / 2
+    for values, (x, y) in zip(seen, corners, strict=True):
+        np.testing.assert_array_equal(values, read(pair.post, Affine(0.5, 0, x, 0, 0.5, y), (32, 32))[0])
+    assert tops == [top for first in range(0, len(corners), held) for top in sorted(corners[first : first + held, 1])]
 
 
 def made_up_matches() -> Matches:
@@ -185,13 +204,15 @@ def test_no_inlier_means_no_residual(pair):
 
 def test_many_held_out_windows_are_compared_by_some_of_them(pair, monkeypatch):
     looked_at = []
-    monkeypatch.setattr(
-        attempts, "gradient_correlation", lambda _, __, points, ___: looked_at.append(points) or np.zeros(len(points))
-    )
+
+    def correlations(_pair, _search, points, models):
+        looked_at.append((len(points), models))
+        return [np.zeros(len(points)) for _ in models]
+
+    monkeypatch.setattr(attempts, "gradient_correlations", correlations)
     fitted = FittedModel("translation", IDENTITY, made_up_matches(), np.ones(8, bool), 1.5)
     found = measure_fit(pair, Search(64, 12, 0.5, 64), fitted, 30.0, 0, most_compared=3)
-    assert [len(points) for points in looked_at] == [3, 3]
-    assert looked_at[0].tolist() == looked_at[1].tolist()
+    assert looked_at == [(3, [IDENTITY, IDENTITY])]
     assert found.improved == 0
 
 
