@@ -78,7 +78,7 @@ def register(
     InputError
         An unknown model or matcher, a displacement that is no distance above 0, or a rotation outside 0–45.
 
-    Peak memory: some 100 MB whatever the images' size, and GDAL's cache.
+    Peak memory: some 250 MB whatever the images' size, and GDAL's cache.
     Time: bounded by the number of windows, some seconds.
     """
     if model not in ("auto", *MODELS):

@@ -205,7 +205,7 @@ def _steps(search: Search) -> Iterator[tuple[float, float]]:
 def match_windows(pair: SampledPair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:
     """Compare the windows around `centres`, the pre image resampled through `model`; those with little data are left out.
 
-    Peak memory: four complex64 patches for each of 32 windows.
+    Peak memory: four complex64 patches for each of 32 windows, and `HELD_PX` values of each image.
     """
     count = max(1, round(len(centres) / CHUNK))
     chunks = [centres[k::count] for k in range(count)]
