@@ -108,14 +108,20 @@ def system_error(error: OSError | MemoryError) -> str:
     return f"{where}{_reason(error)}. {REMEDIES.get(error.errno or 0, 'Check the path, its rights and the disk.')}"
 
 
-def partial_path(path: Path) -> Path:
-    """Return a new name next to `path` for an unfinished file; its name cannot be predicted, so no link can wait there.
-
-    "." and ".." are folders with names of their parents. Errors: OutputError for the root of a disk.
-    """
+def named_path(path: Path) -> Path:
+    """Return the path, which files can be next to: "." and ".." by their own names. Errors: OutputError for the root of a disk."""
     path = path.resolve() if path.name in NAMELESS else path
     if not path.name:
         raise OutputError(f"{path} is a whole disk, and nothing is written next to it. Choose another path.")
+    return path
+
+
+def partial_path(path: Path) -> Path:
+    """Return a new name next to `path` for an unfinished file; its name cannot be predicted, so no link can wait there.
+
+    Errors: OutputError for the root of a disk.
+    """
+    path = named_path(path)
     return path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
 
 

@@ -73,7 +73,7 @@ def label_points(
     deepnets4eo label-points tile.laz --model runs/snapnet --colour ortho.tif --out labelled.laz --replace"""
     from deepnets4eo import points
     from deepnets4eo.errors import InputError
-    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.files import check_file_name, check_overwrite
     from deepnets4eo.outputs import check_not_inputs
 
     if infrared is not None and colour is None:
@@ -83,7 +83,7 @@ def label_points(
         replace=replace, crs=crs, neighbours=tuple(neighbour or ()), memory_bytes=memory_bytes(memory), resume=resume,
         overwrite=overwrite,
     )  # fmt: skip
-    page = out.with_suffix(".html")
+    page = check_file_name(out).with_suffix(".html")
     check_not_inputs([out, json, *([page] if view else [])], [cloud, neighbour, colour, infrared, model])
     if view:
         check_overwrite(page, overwrite=overwrite or resume)

@@ -20,6 +20,7 @@ from deepnets4eo.errors import BlockError, CompleteError, OutputError, Unreadabl
 from deepnets4eo.files import (
     PARTIAL,
     atomic_write,
+    check_file_name,
     check_overwrite,
     check_own_folder,
     is_leftover,
@@ -116,6 +117,8 @@ class JobOutput:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", Path(self.out))  # jobs of other packages give text
+        if not self.last:
+            check_file_name(self.out)
 
     def for_job(self, inputs: Mapping[str, Any], *groups: Any, **options: Any) -> JobOutput:
         """Return the output of a job that is known by its inputs and options, see `JobRecord.of`."""

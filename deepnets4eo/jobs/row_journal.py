@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import BlockError, OutputError, UnreadableError
-from deepnets4eo.files import PARTIAL, check_own_folder, plain, remove, writing
+from deepnets4eo.files import PARTIAL, check_file_name, check_own_folder, plain, remove, writing
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import Part
@@ -35,7 +35,7 @@ class RowJournal:
 
     def __init__(self, out: Path, part: Part = Part.whole) -> None:
         own = "" if part == Part.whole else f"{part.number}-of-{part.total}-"
-        self.folder = out.with_name(f"{PARTIAL}rows-{own}{out.name}")
+        self.folder = (out := check_file_name(out)).with_name(f"{PARTIAL}rows-{own}{out.name}")
         self.job: dict[str, Any] = {}
         self.entries: list[dict[str, Any]] = []
         self._journal = Journal(self.folder)

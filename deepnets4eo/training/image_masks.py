@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import write_yaml
+from deepnets4eo.files import named_path, write_yaml
 from deepnets4eo.formats import warn_of_left_out
 from deepnets4eo.rasters import Scene
 from deepnets4eo.training.mask_legend import (
@@ -114,7 +114,7 @@ class ImageMaskFolders:
             if len(content.pixels) < MIN_CLASSES:
                 raise InputError(f"the masks contain one class. {content.hidden_note}")
             log.warning("%s", content.hidden_note)
-        file = out.with_name(f"{out.name}.legend.yaml")
+        file = (out := named_path(out)).with_name(f"{out.name}.legend.yaml")
         named: str | Mapping[str, object] = recipe.legend or (str(file) if file.is_file() else "")
         if not named:
             legend = legend_of_masks(content, out.name, self.answer)

@@ -31,6 +31,9 @@ from deepnets4eo.cli.output import (
     show_json,
     visible,
 )
+from deepnets4eo.errors import OutputError
+from deepnets4eo.files import named_path
+from deepnets4eo.jobs import JobOutput
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
 TURNED = "\u202egpj.exe"
@@ -259,3 +262,31 @@ def test_a_folder_as_name_of_a_file_is_refused_in_one_line_before_any_work(words
     assert capsys.readouterr().err.splitlines() == [
         f"Error: {name} is a folder, expected the name of a file to write. Add a name: {Path(name) / 'NAME'}."
     ]
+
+
+@pytest.mark.parametrize("name", ["label-points", "layers refine", "part of rows"])
+def test_files_next_to_a_folder_without_a_name_are_refused(name, tmp_path, monkeypatch, capsys):
+    """Names of hidden files next to the output, or of its page, are made of its name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cloud.xyz").write_text("\n".join(f"{x} {y} 1" for x in range(9) for y in range(9)))
+    write_geotiff(tmp_path / "score.tif", np.zeros((16, 16), np.float32))
+    words = {
+        "label-points": ["label-points", "cloud.xyz", "--model", "rules", "--out", "."],
+        "layers refine": ["layers", "refine", "score.tif", "score.tif", "--out", "."],
+    }
+    if name in words:
+        assert main([*words[name], "--overwrite"]) == 1
+        assert capsys.readouterr().err.splitlines()[-1].startswith("Error: . is a folder")
+    else:
+        for out in (".", ".."):
+            with pytest.raises(OutputError, match="is a folder"):
+                JobOutput(Path(out), last="")
+
+
+def test_a_legend_of_masks_is_next_to_the_run_folder_by_its_own_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert named_path(Path(".")) == tmp_path.resolve()
+    assert named_path(Path("..")) == tmp_path.resolve().parent
+    assert named_path(Path("a/b")) == Path("a/b")
+    with pytest.raises(OutputError, match="whole disk"):
+        named_path(Path("/"))
