@@ -98,7 +98,7 @@ def damage(
         )
     if dry_run and not further.prior:  # as the job does, before anything large is loaded
         check_exist([pre, post, footprints, *further.files])
-    from deepnets4eo.damage import FileJob
+    from deepnets4eo.damage import DamageJob
     from deepnets4eo.jobs import JobOutput, Part, Workers
 
     names = formats(also)
@@ -109,7 +109,7 @@ def damage(
     settings = replace(settings, workers=who.threads)
     names = names and [name.partition("=")[0] if name.startswith("cems=") else name for name in names]
     share = None if part is None else Part.parse(part)
-    job = FileJob.plan(
+    job = DamageJob.plan(
         (pre, post), footprints, further, settings, JobOutput(out, resume, overwrite, share), formats=names,
         products=products, event=about, findings=findings,
     )  # fmt: skip
@@ -123,7 +123,7 @@ def damage(
         show_result(result.headline(), *paths.values())
         return
     if dry_run:
-        lines, account = job.check()
+        lines, account = job.describe()
         for line in lines:
             echo(line)
         show_footprints(account)

@@ -10,7 +10,7 @@ from typer import Argument, Option
 from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.series import SeriesInputs, SeriesProducts
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import Event, Json, Overwrite, WhoWorks
+from deepnets4eo.cli.options import DryRun, Event, Json, Overwrite, WhoWorks
 from deepnets4eo.cli.output import echo, new_output, progress, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import SeriesEvent
@@ -47,6 +47,7 @@ def series(
     json: Json = None,
     workers: WhoWorks = "2",
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Rank the rare changes in a time series of images: polygons with date, cluster and score, and a page with pictures.
 
@@ -57,6 +58,8 @@ def series(
     deepnets4eo series embeddings/ --like 12.49,41.89 --like-in embeddings/2020.tif --out alike.tif"""
     if like is None and like_in is not None:
         raise InputError(f"--like-in {like_in} was given without --like. Say which change or position of it.")
+    if like is not None and dry_run:
+        raise InputError(f"--like {like} was given with --dry-run, which only a ranking has. Leave --dry-run out.")
     if like is not None and like.strip().isdecimal():
         if out is not None:
             raise InputError(
@@ -76,6 +79,9 @@ def series(
 
     about, who, output = SeriesEvent.parse(event or []), Workers.parse(workers), JobOutput(out, overwrite=overwrite)
     job = SeriesJob.plan(source, inputs, output, options, products, about, workers=who.threads, json=json)
+    if dry_run:
+        echo(job.describe())
+        return
     with who.executor() as executor, progress("series") as advance:
         ranking, paths = job.run(advance, executor)
     show_result(ranking.headline(), *paths, err=str(json) == "-")

@@ -64,19 +64,6 @@ class FileInputs:
         return [self.pre, self.post, self.footprints, *self.further.files, *priors]
 
     @property
-    def other_sources(self) -> list[Any]:
-        """Return the other sources that are read: rasters of scores, runs, water, areas and their population, curves."""
-        settings, further = self.settings, self.further
-        named = settings.model, settings.segmenter, settings.look_from, settings.water
-        return [
-            *(raster.source for raster in self.rasters),
-            *named,
-            further.areas,
-            further.population,
-            further.prior_curves,
-        ]
-
-    @property
     def sources(self) -> dict[str, Any]:
         """All that is read, by role; None or a word if no file is given. Cards of scores count with their rasters."""
         further, settings = self.further, self.settings

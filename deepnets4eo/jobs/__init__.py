@@ -7,6 +7,7 @@ from deepnets4eo.lazy import lazy_names
 if TYPE_CHECKING:
     from .blocks import DoBlock, Executor, FinishBlocks, RemoteSteps, WorkerRefusedError, block_of_step
     from .executors import Workers
+    from .file_job import FileJob as FileJob
     from .identities import file_state, identity, identity_hash, name_hash
     from .journal import Journal
     from .kept_files import KeptFiles
@@ -20,6 +21,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         public={
+            ".file_job": ["FileJob"],
             ".lock": ["output_lock"],
             ".parts": ["Part"],
         },

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from deepnets4eo.files import write_json
-from deepnets4eo.jobs import Executor, JobOutput, KeptFiles, Progress
+from deepnets4eo.jobs import Executor, FileJob, JobOutput, KeptFiles, Progress, Scratch
 from deepnets4eo.maps.region_page import RegionPage
 from deepnets4eo.outputs import (
     EventInfo,
@@ -157,7 +157,7 @@ class RegionMap(ABC):
 Result = TypeVar("Result", bound=RegionMap)
 
 
-class MapJob(ABC, Generic[Opened, Result]):
+class MapJob(FileJob[str, Result | None], Generic[Opened, Result]):
     """A map of regions, or one part of the work for it.
 
     Subclasses are frozen dataclasses with the fields `output`, `options` and `event`, and with further fields for what they read.
@@ -234,41 +234,32 @@ class MapJob(ABC, Generic[Opened, Result]):
         """Role → what is read; None for what is not given."""
         return {**self.images, **self.options.sources}
 
-    def check(self) -> None:
-        """Refuse outputs that are inputs. Errors: OutputError."""
-        self.output.check_apart((*self.products(), *self.further), *self.sources.values())
+    @property
+    def known_products(self) -> tuple[str, ...]:
+        """Names of all files that such a map may have."""
+        return (*self.products(), *self.further)
 
     @property
-    def _known_output(self) -> JobOutput:
-        """The output with all that its products follow from."""
-        return self.output.for_job(self.sources, self.options, event=self.event.to_dict())
+    def shaping(self) -> tuple[Any, ...]:
+        """The options and the event."""
+        return {"event": self.event.to_dict()}, self.options
 
-    def describe(self) -> str:
-        """Return the planned work in one line, after all checks. Errors: as for the map."""
-        self.check()
-        self._known_output.check()
+    def foresee(self) -> str:
+        """Open and check the inputs, and return the planned work in one line."""
         opened = self.open()
         self.fit_options(opened)
         rows, cols = opened.scene.shape
         return f"{rows} x {cols} px would be mapped into {self.output.out}; {opened}"
 
-    def run(self, progress: Progress | None = None, executor: Executor | None = None) -> Result | None:
-        """Make the map; None for a part of it.
-
-        Parameters
-        ----------
-        progress : called with the finished share of the labelling, 0–1
-        executor : computes the tiles in other processes
-        """
-        self.check()  # before images are registered
-        output = self._known_output
-        with output.begin() as scratch, gdal_cache():
+    def make(self, scratch: Scratch, progress: Progress | None, executor: Executor | None) -> Result | None:
+        """Make the map; None for a part of it. progress : called with the finished share of the labelling"""
+        with gdal_cache():
             opened = self.open(scratch.folder)
-            job = replace(self.fit_options(opened), output=output)  # type: ignore[type-var]
+            job = self.fit_options(opened)
             folder = scratch.of(*job.identity(opened))
             measured = job.measure(opened, folder)
             job._label(measured, folder, progress, executor)
-            if output.part is not None:
+            if self.output.part is not None:
                 return None
             return replace(job, event=job.event.with_tags(*opened.dated))._write(opened, measured, folder)  # type: ignore[type-var]
 

@@ -64,6 +64,17 @@ def result(folder):
     return out
 
 
+def test_a_dry_run_names_dates_and_pixels_and_writes_nothing(folder, tmp_path, capsys):
+    words = ["series", str(folder / "images"), "--out", str(tmp_path / "out"), "--dry-run"]
+    assert main(words) == 0
+    dates = len(list((folder / "images").iterdir()))
+    assert re.search(rf"{dates} dates of \d+ x \d+ px would be ranked into .*out", capsys.readouterr().out)
+    assert not list(tmp_path.iterdir())
+    assert main([*words, "--set", "encoder=resnet18"]) == 2
+    assert main(["series", str(folder / "images"), "--like", "1", "--dry-run"]) == 2
+    assert "Leave --dry-run out" in capsys.readouterr().err
+
+
 def test_embeddings_of_zeros_are_refused_before_anything_is_measured(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("deepnets4eo.change.series.job.rank_series", lambda *_, **__: pytest.fail("it was measured"))
     for month in range(1, 9):

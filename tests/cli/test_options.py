@@ -592,7 +592,7 @@ def test_series(reach, monkeypatch) -> None:
     monkeypatch.setattr(ImageSeries, "open", open_series)
     function, start = "deepnets4eo.change.series.job.SeriesJob.__init__", ["series", "images", "--out", "o"]
     found = reach(function, *start)
-    output = JobOutput(Path("o"), last="series.json")
+    output = JobOutput(Path("o"))
     assert found.words == (Stack, output, NoveltyOptions(), SeriesProducts(), SeriesEvent(), 2)
     assert opened.pop() == {
         "source": "images", "dates": None, "date_pattern": None, "masks": None, "assets": [], "bands": None,

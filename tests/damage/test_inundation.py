@@ -20,8 +20,8 @@ from scipy.special import expit, logit
 
 from deepnets4eo.damage import (
     GRADES,
+    DamageJob,
     DamageMap,
-    FileJob,
     FurtherInputs,
     ProductOptions,
     RasterEvidence,
@@ -259,7 +259,7 @@ def test_water_that_is_given_is_not_in_the_folder_that_the_job_replaces(wet_fold
     images = str(wet_folder / "pre.tif"), str(wet_folder / "post.tif")
     settings = replace(WATER, water=str(out / DamageMap.water_file))
     with raises_naming(OutputError, DamageMap.water_file):
-        FileJob.plan(images, str(outlines), FurtherInputs(), settings, JobOutput(out, overwrite=True))
+        DamageJob.plan(images, str(outlines), FurtherInputs(), settings, JobOutput(out, overwrite=True)).check()
 
 
 def test_files_of_an_evidence_are_not_mixed_with_those_of_another_that_is_numbered(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from refusals import raises_naming
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import DamageMap, FileJob, FurtherInputs, Settings, file_inputs
+from deepnets4eo.damage import DamageJob, DamageMap, FurtherInputs, Settings, file_inputs
 from deepnets4eo.damage.structure import block, evidence as structure
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import Executor, JobOutput, Journal, Part, WorkerRefusedError
@@ -46,11 +46,11 @@ class Silent:
         pass
 
 
-def planned(place: Path, output: JobOutput) -> FileJob:
+def planned(place: Path, output: JobOutput) -> DamageJob:
     """A job with a network of its own."""
     settings = Settings(model=str(place / "run"), workers=1)
     pre, post, footprints = (str(place / name) for name in NAMES)
-    return FileJob.plan((pre, post), footprints, FurtherInputs(), settings, output, formats=["csv"])
+    return DamageJob.plan((pre, post), footprints, FurtherInputs(), settings, output, formats=["csv"])
 
 
 def assess(place: Path, out: Path, executor: Executor | None = None, *, resume: bool = False) -> DamageMap:
@@ -129,7 +129,7 @@ def test_a_worker_that_sees_other_inputs_is_refused(
 
 def test_buildings_that_must_be_found_first_are_refused(place: Path, tmp_path: Path) -> None:
     images = str(place / "pre.tif"), str(place / "post.tif")
-    job = FileJob.plan(images, "-", FurtherInputs(), Settings(), JobOutput(tmp_path / "map"))
+    job = DamageJob.plan(images, "-", FurtherInputs(), Settings(), JobOutput(tmp_path / "map"))
     with raises_naming(InputError, "FOOTPRINTS"):
         job.run(Silent(), OneByOne())  # type: ignore[arg-type]
 

@@ -20,16 +20,15 @@ from deepnets4eo.change.series.ranking import NoveltyRanking, rank_novelty
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import write_json
-from deepnets4eo.jobs import Executor, JobOutput, Progress, SharedWork
+from deepnets4eo.jobs import Executor, FileJob, JobOutput, Progress, Scratch, SharedWork
 from deepnets4eo.options import plain_options
-from deepnets4eo.outputs import SeriesEvent, check_not_inputs
+from deepnets4eo.outputs import SeriesEvent, check_not_inputs, count_of
 from deepnets4eo.rasters import gdal_cache
 from deepnets4eo.segmenters import EncoderName
 from deepnets4eo.version import __version__
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
 PRODUCTS = (*NoveltyRanking.files, PAGE, MANIFEST, BREAKS)
-FILE_SUFFIX = ".safetensors"  # of an encoder of Galileo or Presto
 LOOK_PX = 256  # longer side of a look at a whole image
 
 
@@ -57,14 +56,14 @@ def rank_series(
 
 def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
     """Return the features of the cells: an encoder if named, else mean embeddings, or bands, indices and textures. Raises InputError."""
-    if str(options.encoder).endswith(FILE_SUFFIX):
+    if options.encoder_file is not None:
         from deepnets4eo.change.series.dated_features import DatedFeatures
 
         if options.weights is not None:
             raise InputError(
                 f"--set encoder={options.encoder} is a file that has its weights, but weights={options.weights} were given, too. Leave weights out."
             )
-        return DatedFeatures(series, str(options.encoder), side_px=options.stride_px or options.cell_px)
+        return DatedFeatures(series, options.encoder_file, side_px=options.stride_px or options.cell_px)
     weights = (
         EncoderName.lite0 if options.weights is None and options.encoder == EncoderName.lite0 else options.weights
     )  # they come with it
@@ -95,7 +94,7 @@ def _check_shows_something(series: ImageSeries, source: str) -> None:
 
 
 @dataclass(frozen=True)
-class SeriesJob:
+class SeriesJob(FileJob[str, tuple[NoveltyRanking, list[Path]]]):
     """A ranking of a series and its products in a folder. workers : threads."""
 
     series: ImageSeries
@@ -113,10 +112,9 @@ class SeriesJob:
         """Return the job for these command-line options. json : a further output. Raises InputError; OutputError if it would overwrite its inputs."""
         products.check()
         inputs.check()
-        out, output = output.out, replace(output, last=MANIFEST)
+        out = output.out
         written = [json, *(out / name for name in PRODUCTS)]
-        encoder = options.encoder if str(options.encoder).endswith(FILE_SUFFIX) else None
-        check_not_inputs([out, *written], [source, inputs.masks, options.weights, encoder])
+        check_not_inputs([out, *written], [source, inputs.masks, options.weights, options.encoder_file])
         for folder in (source, inputs.masks):
             if folder is not None and Path(folder).is_dir() and out.exists() and out.samefile(folder):
                 raise OutputError(
@@ -128,17 +126,39 @@ class SeriesJob:
         _check_shows_something(series, source)
         return cls(series, output, options, products, event, workers)
 
-    def run(
-        self, progress: Progress | None = None, executor: Executor | None = None
+    @property
+    def known_products(self) -> tuple[str, ...]:
+        """Names of all files that such a ranking may have."""
+        return PRODUCTS
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """Images and weights."""
+        return {"images": self.series.layers, "weights": self.options.weights or self.options.encoder_file}
+
+    @property
+    def shaping(self) -> tuple[Any, ...]:
+        """Dates, the event, the options and the rule by which pixels count."""
+        days = [day.isoformat() for day in self.series.dates]
+        return {"dates": days, "event": self.event.to_dict()}, self.options, self.products, self.series.rule
+
+    @property
+    def known_output(self) -> JobOutput:
+        """The output, whose last product is the manifest of the series."""
+        return replace(super().known_output, last=MANIFEST)
+
+    def foresee(self) -> str:
+        """Describe in one line what would be done. Errors: InputError for features that the series does not have."""
+        make_features(self.series, self.options)
+        rows, cols = self.series.shape
+        return f"{count_of(len(self.series), 'date')} of {rows} x {cols} px would be ranked into {self.output.out}"
+
+    def make(
+        self, scratch: Scratch, progress: Progress | None, executor: Executor | None
     ) -> tuple[NoveltyRanking, list[Path]]:
-        """Write the products; the ranking as it was written, and the files. executor : looks for breaks and measures cells."""
+        """Write the products; return the ranking as it was written, and the files. executor : looks for breaks and measures cells."""
         series, start, names = self.series, self.products.breaks_since(), [*NoveltyRanking.files, PAGE, MANIFEST]
-        encoder = self.options.encoder if str(self.options.encoder).endswith(FILE_SUFFIX) else None
-        inputs = {"images": series.layers, "weights": self.options.weights or encoder}
-        groups = (self.options, self.products, series.rule)
-        dates = [day.isoformat() for day in series.dates]
-        output = replace(self.output, last=MANIFEST).for_job(inputs, *groups, dates=dates, event=self.event.to_dict())
-        with output.begin() as scratch, gdal_cache(), output.products() as hidden:
+        with gdal_cache(), self.output.products() as hidden:
             shared = None if executor is None else SharedWork(executor, scratch.folder.absolute())
             breaks = None
             if start is not None:

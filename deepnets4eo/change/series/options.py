@@ -103,6 +103,11 @@ class NoveltyOptions:
     ] = "rarity"
     seed: SeedKey = 0
 
+    @property
+    def encoder_file(self) -> str | None:
+        """The file of an encoder of Galileo or Presto with its weights; None for an encoder by name."""
+        return self.encoder if self.encoder is not None and self.encoder.endswith(".safetensors") else None
+
 
 @option_group
 class SeriesProducts:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.jobs import JobOutput, Progress
+from deepnets4eo.jobs import Executor, FileJob, JobOutput, Progress, Scratch
 from deepnets4eo.outputs import EventInfo, count_of
 from deepnets4eo.points.rubble.history import check_dates, debris_history, parse_dated
 from deepnets4eo.points.rubble.job import check_heights, debris_volumes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RubbleJob:
+class RubbleJob(FileJob[str, tuple[RubbleMap, dict[str, Path]]]):
     """Rubble map of these files, written into a folder. before : the oldest first; dates : of `before` and of post."""
 
     post: str
@@ -39,11 +39,10 @@ class RubbleJob:
     ) -> RubbleJob:  # fmt: skip
         """Plan the job from these words; each of post and pre is a file or DATE=FILE.
 
-        Errors: InputError; OutputError if the job would overwrite its inputs."""
+        Errors: InputError."""
         dates, files = zip(*map(parse_dated, [*pre, post]), strict=True)
         if len(pre) > 1:
             check_dates(dates, len(dates))
-        output.check_apart(PRODUCTS, *files, footprints)
         further = check_products(also, files[0] if pre else None)
         return cls(files[-1], files[:-1], dates, footprints, output, options, event, further)
 
@@ -53,31 +52,36 @@ class RubbleJob:
         return products_of_points(self.post, self.also)
 
     @property
-    def _known_output(self) -> JobOutput:
-        """The output with all that its products follow from."""
-        inputs = {"post": self.post, "pre": list(self.before), "footprints": self.footprints}
-        others = {"dates": self.dates, "also": self.also, "event": self.event.to_dict()}
-        return self.output.for_job(inputs, self.options, **others)
+    def known_products(self) -> tuple[str, ...]:
+        """Names of all files that such a map may have."""
+        return PRODUCTS
 
-    def describe(self) -> str:
-        """Describe in one line what the job would do, after all checks. Errors: as for `debris_volumes`."""
-        self._known_output.check()
+    @property
+    def sources(self) -> dict[str, Any]:
+        """Heights and outlines by role."""
+        return {"post": self.post, "pre": list(self.before), "footprints": self.footprints}
+
+    @property
+    def shaping(self) -> tuple[Any, ...]:
+        """Dates, products, the event and the options."""
+        return {"dates": self.dates, "also": self.also, "event": self.event.to_dict()}, self.options
+
+    def foresee(self) -> str:
+        """Check the inputs, and describe in one line what would be done. Errors: as for `debris_volumes`."""
         return f"{count_of(len(self._check()), 'building')} would be measured into {self.output.out}"
 
-    def run(self, progress: Progress | None = None) -> tuple[RubbleMap, dict[str, Path]]:
+    def make(
+        self, scratch: Scratch, progress: Progress | None, executor: Executor | None
+    ) -> tuple[RubbleMap, dict[str, Path]]:
         """Make the map and write its files; return both, paths by name. Errors: as for `debris_volumes` and `save_rubble`."""
-        first = self.before[0] if self.before else None
-        output = self._known_output
-        with output.begin():
-            outlines, how = self._check(), self.options
-            if len(self.before) > 1:
-                heights = (*self.before, self.post)
-                result = debris_history(heights, self.dates, outlines, how, event=self.event, progress=progress)
-            else:
-                result = debris_volumes(self.post, outlines, first, how, event=self.event, progress=progress)
-            return result, save_rubble(
-                result, output.out, self.post, also=self.also, pre=first, overwrite=output.replaces
-            )
+        first, output = self.before[0] if self.before else None, self.output
+        outlines, how = self._check(), self.options
+        if len(self.before) > 1:
+            heights = (*self.before, self.post)
+            result = debris_history(heights, self.dates, outlines, how, event=self.event, progress=progress)
+        else:
+            result = debris_volumes(self.post, outlines, first, how, event=self.event, progress=progress)
+        return result, save_rubble(result, output.out, self.post, also=self.also, pre=first, overwrite=output.replaces)
 
     def _check(self) -> Footprints:
         """Check that the heights of all dates can be read and lie under the outlines; return the outlines."""
