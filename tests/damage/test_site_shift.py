@@ -124,6 +124,30 @@ def test_parts_of_a_site_have_one_share() -> None:
     assert site_posterior([(SHIFT, some), (SHIFT, other)])[1][1][0] > alone[0] + 0.2
 
 
+def test_a_few_buildings_of_another_kind_do_not_decide_what_all_say_of_the_site() -> None:
+    """The share of buildings by one kind of evidence stays as sure with one building of evidence that says little of sites."""
+    some, unsure = site(0.1, 0.0, count=60)[0], replace(SHIFT, most_information=3.0)
+
+    def spread(parts: list[tuple[SiteShift, np.ndarray]]) -> float:
+        weights = site_posterior(parts)[0]
+        return float(np.sqrt(weights @ (SHARES - weights @ SHARES) ** 2))
+
+    sure, doubtful = spread([(SHIFT, some)]), spread([(unsure, some)])
+    assert sure < 0.6 * doubtful
+    for parts in ([(unsure, some[:1]), (SHIFT, some[1:])], [(SHIFT, some[1:]), (unsure, some[:1])]):
+        assert spread(parts) == pytest.approx(sure, rel=0.1)
+    half = [(SHIFT, some[::2]), (unsure, some[1::2])]
+    assert spread(half) > 0.8 * doubtful  # the lesser of both where each has half of the buildings
+
+
+def test_a_measured_score_says_of_the_site_by_its_share_and_an_unmeasured_one_adds_none() -> None:
+    score = replace(SHIFT, most_information=17.0)
+    network = replace(SHIFT, most_information=3.0)
+    assert network.widen(0.5, score).most_information == pytest.approx(10.0)
+    assert network.widen(0.5).most_information == pytest.approx(3.0)
+    assert SHIFT.widen(0.25).most_information == pytest.approx(0.75 * 30 + 0.25 * UNKNOWN_SITE.most_information)
+
+
 def test_no_building_leaves_the_shares_as_they_are_beforehand() -> None:
     weights, (p,) = site_posterior([(SHIFT, np.zeros(0))])
     assert weights[0] > 0.5

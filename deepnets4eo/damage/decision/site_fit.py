@@ -120,15 +120,15 @@ class SiteShift:
 
     def widen(self, weight: float, other: SiteShift | None = None) -> SiteShift:
         """Return the shift of log-odds if a share `weight` of them comes from a score. other : of the score; None if it was not measured."""
-        kept = (
-            1.0 if other is None else 1 - weight
-        )  # of the own spread between sites: an unmeasured score may err with it
-        own, other = 1 - weight, UNKNOWN_SITE if other is None else other
+        own, most = 1 - weight, self.most_information
+        kept = 1.0 if other is None else own  # of the own spread between sites: an unmeasured score may err with it
+        others_most = min(most, UNKNOWN_SITE.most_information) if other is None else other.most_information
+        other = UNKNOWN_SITE if other is None else other
         intact, damaged = (own * a + weight * b for a, b in zip(self.level, other.level, strict=True))
         between = [float(np.hypot(kept * a, weight * b)) for a, b in zip(self.between, other.between, strict=True)]
         return SiteShift(
             (intact, damaged), (between[0], between[1]), own * self.correlation, own * self.within + weight * other.within,
-            own * self.most_information + weight * min(self.most_information, other.most_information),
+            own * most + weight * others_most,
         )  # fmt: skip
 
     def with_anchor(self, roofs: Floats, rules: AnchorRules = ANCHOR) -> SiteShift:
@@ -257,9 +257,9 @@ def site_posterior(
     parts : shift and log-odds (N,) of each variant of a model; damaged_share : if known; counted : (N,) that the weights rest on."""
     if counted is None:
         counted = [np.ones(len(log_odds), bool) for _, log_odds in parts]
-    total = sum(int(rows.sum()) for rows in counted)
-    most = min((shift.most_information for shift, _ in parts), default=MAX_INFORMATION)
-    information = min(1.0, most / max(total, 1))
+    numbers = [int(rows.sum()) for rows in counted]
+    most = _of_most_buildings([shift.most_information for shift, _ in parts], numbers)
+    information = min(1.0, most / max(sum(numbers), 1))
     parts = [(shift, np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)) for shift, log_odds in parts]
     tables = [
         shift.evidence(log_odds[rows], information) for (shift, log_odds), rows in zip(parts, counted, strict=True)
@@ -273,6 +273,15 @@ def site_posterior(
         for (shift, log_odds), table, sums in zip(parts, tables, by_share, strict=True)
     ]
     return weights, probabilities
+
+
+def _of_most_buildings(information: Sequence[float], numbers: Sequence[int]) -> float:
+    """Return the least information that half of the buildings or more do not exceed: a few of another kind decide for no site."""
+    if not sum(numbers):
+        return MAX_INFORMATION
+    order = np.argsort(information, kind="stable")
+    reached = np.cumsum(np.array(numbers)[order]) * 2 >= sum(numbers)
+    return float(information[order[int(reached.argmax())]])
 
 
 def _prior() -> Floats:
