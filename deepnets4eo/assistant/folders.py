@@ -57,6 +57,8 @@ class Folders:
             exists = False
         if not exists:
             raise InputError(f"{path} does not exist. Check the path.")
+        if not (true.is_file() or true.is_dir()):
+            raise InputError(f"{path} is neither a file nor a folder: reading it may never end. Give a file.")
         if true.is_file() and true.suffix.lower() in NAMING_OTHERS:
             raise InputError(f"{path} names other files, which is not followed here. Give those files themselves.")
         for link in (*_links_below(true), *_links_beside(true)):

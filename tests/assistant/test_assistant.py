@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,17 @@ def test_files_that_are_opened_with_another_do_not_lead_out(home: Path, name: st
     finally:
         link.unlink()
     assert Folders([home]).to_read("pre.tif").is_file()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_what_is_no_file_is_not_waited_for(home: Path) -> None:
+    pipe = home / "pipe.tif"
+    os.mkfifo(pipe)
+    try:
+        with raises_naming(InputError, "pipe.tif", "neither a file nor a folder"):
+            Folders([home]).to_read("pipe.tif")
+    finally:
+        pipe.unlink()
 
 
 @pytest.mark.parametrize("hazard", ["x.yaml", "Flood=1", "../secret.json", "--set", "1", "a" * 99])
