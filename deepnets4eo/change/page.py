@@ -13,6 +13,7 @@ from deepnets4eo.change.classical.detector import DateLayers
 from deepnets4eo.ground_area import SQUARE_METRES
 from deepnets4eo.maps import Drawn, Overlay, RegionPage, page_language, pairs_of, region_kind
 from deepnets4eo.outputs import Headline, Language, Phrase, Quantity, bar_of
+from deepnets4eo.outputs.map_page import CLOUD_COLOUR
 from deepnets4eo.rasters import LabelMask, Layer
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ COLOURS = (
 )
 OTHER = (150, 150, 150)
 DOUBTS = (
-    ("Like clouds at one date", (235, 245, 255)),
+    ("Like clouds at one date", CLOUD_COLOUR),
     ("Dark at one date only", (150, 90, 230)),
 )  # by band of the doubtful ground
 SUBJECT = "Change map"  # of titles

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.site import ShownRaster
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters import Layer, LayerLike
+    from deepnets4eo.registration import ImagePair
 
 MANIFEST = "manifest.json"
 PRODUCTS = (
@@ -237,17 +238,17 @@ class DamageMap(WithSummary, DamageMapContent):
         return files_of(role, inputs, folder)
 
     @staticmethod
-    def open_shown(folder: Path, post: Layer) -> list[ShownRaster]:
+    def open_shown(folder: Path, pair: ImagePair) -> list[ShownRaster]:
         """Open the rasters that the page of the map in a folder shows; a warning names each that is gone or another file by now.
 
         Parameters
         ----------
         folder : folder of the map
-        post : the image after
+        pair : the images of the map
         """
         from deepnets4eo.damage.shown_again import shown_rasters
 
-        return shown_rasters(read_json(folder / MANIFEST), folder / DamageMapContent.water_file, post)
+        return shown_rasters(folder, DamageMapContent.water_file, pair)
 
     def add_areas(
         self,

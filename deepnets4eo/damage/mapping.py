@@ -21,6 +21,7 @@ from deepnets4eo.damage.findings import (
 )
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.placing import position_findings, registration_findings
+from deepnets4eo.damage.shown_clouds import ShownClouds
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.stretches import stretch_findings, stretches_of_job
 from deepnets4eo.damage.structure.extents import map_extents
@@ -62,7 +63,9 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
         inundation=decision.inundation,
     )
     rasters = [raster for evidence in inputs.evidences for raster in evidence.rasters]
-    damage_map.images = MapImages(inputs.pre, inputs.post, [*(site.water.rasters if site.water else ()), *rasters])
+    clouds = [] if inputs.cloud_mask is None else [ShownClouds.of_mask(inputs.cloud_mask, inputs.post)]
+    water = site.water.rasters if site.water else ()
+    damage_map.images = MapImages(inputs.pre, inputs.post, [*clouds, *water, *rasters])
     damage_map.withhold_unknown_grades()
     if site.priors:
         from deepnets4eo.damage.with_priors import add_priors

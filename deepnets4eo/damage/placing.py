@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.shown_clouds import seen_clouds
 from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.structure.moved_outlines import roofs_in_place
 from deepnets4eo.footprints import MIN_FOOTPRINTS, FootprintAlignment, align_footprints
-from deepnets4eo.inspection import cloud_finding, clouds_in_image
+from deepnets4eo.inspection import cloud_finding
 from deepnets4eo.outputs import Finding, Phrase, image_of
-from deepnets4eo.registration import UNMOVED, ImagePair, Registration, Role, SearchLimits, on_post_grid
-from deepnets4eo.segmenters import LayerInput, needed_stretch, show
+from deepnets4eo.registration import UNMOVED, ImagePair, Registration, Role, SearchLimits
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +53,10 @@ def with_clouds(inputs: Inputs, settings: Settings, registration: Registration |
     if inputs.cloud_mask is not None or not inputs.after.shows_colours(settings.sensor):
         return inputs
     post, pre, date = inputs.post, inputs.pre, inputs.before
-    before = None
-    if pre is not None and pre.count == post.count and date is not None and not date.speckled:
-        motion = registration.matrix if registration is not None and registration.usable else UNMOVED
-        before = show(on_post_grid(pre, post.grid, motion), needed_stretch(LayerInput.display_rgb, pre))
-    measured = (
-        pre if before is not None and pre is not None and pre.dtype == post.dtype else post
-    )  # a stretch by the clouds would hide them
-    clouds = clouds_in_image(show(post, needed_stretch(LayerInput.display_rgb, measured)), before, inputs.after.gsd_m)
+    if pre is not None and (pre.count != post.count or date is None or date.speckled):
+        pre = None
+    motion = registration.matrix if registration is not None and registration.usable else UNMOVED
+    clouds = seen_clouds(post, pre, motion)
     if clouds is None:
         return inputs
     finding = cloud_finding(clouds, post, "post", "give_true_cloud_mask")

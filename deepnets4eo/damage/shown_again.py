@@ -11,22 +11,31 @@ from typing import Any
 
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.water import Water
+from deepnets4eo.damage.shown_clouds import OF_POST, ShownClouds
 from deepnets4eo.damage.site import ShownRaster
 from deepnets4eo.errors import DeepNets4EOError, InputError
-from deepnets4eo.files import sha256
-from deepnets4eo.rasters import Layer
+from deepnets4eo.files import read_json, sha256
+from deepnets4eo.registration import ImagePair
 
 log = logging.getLogger(__name__)
 
 
-def shown_rasters(manifest: dict[str, Any], product: Path, post: Layer) -> list[ShownRaster]:
-    """Return the water and the scores on the page of a finished map; a warning names each raster that is gone or another file by now.
+def shown_rasters(folder: Path, water_file: str, pair: ImagePair) -> list[ShownRaster]:
+    """Return the clouds, water and scores on the page of a finished map; a warning names each that is gone or another file by now.
 
-    product : raster of water that the job found, in the folder of the map; post : the image after"""
-    inputs, outputs, folder = manifest["inputs"], manifest["outputs"], product.parent
+    water_file : name of the water that the job found; pair : the images of the map"""
+    manifest, summary = read_json(folder / "manifest.json"), read_json(folder / "summary.json")
+    inputs, outputs, product, post = manifest["inputs"], manifest["outputs"], folder / water_file, pair.post
     names = [
         name for name in manifest["parameters"].get("evidence", {}) if {f"ev_{name}", f"ev_{name}_0"} & inputs.keys()
     ]
+
+    def clouds() -> ShownRaster | None:
+        files = files_of("cloud_mask", inputs, folder)
+        is_seen = any(finding["code"] == OF_POST for finding in summary["findings"])
+        return ShownClouds.of_map(
+            files[0] if len(files) == 1 else files or None, pair, summary["registration"], is_seen=is_seen
+        )
 
     def given_water() -> ShownRaster:
         (file,) = files_of("water", inputs, folder)
@@ -36,17 +45,20 @@ def shown_rasters(manifest: dict[str, Any], product: Path, post: Layer) -> list[
         files = files_of(f"ev_{name}", inputs, folder)
         return RasterEvidence(name, files[0] if len(files) == 1 else files).open(post)
 
-    openers: list[Callable[[], ShownRaster]] = [
+    openers: list[Callable[[], ShownRaster | None]] = [
+        clouds,
         *([partial(Water.open_product, product, post.grid)] if product.name in outputs else []),
         *([given_water] if "water" in inputs else []),
         *(partial(scores, name) for name in names),
     ]
-    rasters = []
+    rasters: list[ShownRaster] = []
     for opener in openers:
         try:
-            rasters.append(opener())
+            raster = opener()
         except DeepNets4EOError as error:
             log.warning("report.html shows one layer less. %s", error)
+            continue
+        rasters += [] if raster is None else [raster]
     return rasters
 
 

@@ -42,7 +42,7 @@ def write_again(
         *(["report.html"] if options.language is None else []),
         *(files[name] for name in there if name not in anew),
     ]
-    scores = result.open_shown(out, pair.post) if options.language is not None else []  # only the page shows them
+    scores = result.open_shown(out, pair) if options.language is not None else []  # only the page shows them
     return result, result.save(
         out, pre=pair.pre, post=pair.post, scores=scores, overwrite=True, also=list(dict.fromkeys([*there, *requested])),
         options=options, kept=kept,

@@ -93,7 +93,7 @@ def test_scores_lie_over_both_images_where_they_are_chosen(visit, tmp_path):
 
 def test_without_scores_there_is_nothing_to_choose(report, visit):
     assert visit(report[1]).page.locator("[data-layer]").evaluate_all("all => all.map((one) => one.dataset.layer)") == [
-        "Not examined"
+        "Edge of assessed ground"
     ]
 
 

@@ -30,10 +30,15 @@ def test_water_is_a_layer_with_its_swatch_shown_where_the_first_lines_count_it(v
     assert ("3 stand in new water" in one.page.locator("#headline").inner_text()) is bool(wet)
     one.page.evaluate("document.getElementById('layers').open = true")
     layers = {
-        name: one.page.locator(f"[data-layer='{name}']") for name in ("New water", "Water not known", "Not examined")
+        name: one.page.locator(f"[data-layer='{name}']")
+        for name in ("New water", "Water not known", "Edge of assessed ground")
     }
     pressed = {name: layer.get_attribute("aria-pressed") for name, layer in layers.items()}
-    assert pressed == {"New water": str(bool(wet)).lower(), "Water not known": "false", "Not examined": "true"}
+    assert pressed == {
+        "New water": str(bool(wet)).lower(),
+        "Water not known": "false",
+        "Edge of assessed ground": "true",
+    }
     assert (
         layers["New water"].locator(".swatch").evaluate("one => getComputedStyle(one).backgroundColor")
         == "rgb(30, 120, 255)"

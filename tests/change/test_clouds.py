@@ -111,7 +111,7 @@ def test_the_hidden_area_is_counted_in_summary_and_page(mapped) -> None:
     assert change.summary["area"]["seen_ha"] == pytest.approx((~clouded()).sum() * hectare)
     page = (folder / "out" / "report.html").read_text()
     both, *dates = (Quantity(hectares, Unit.hectares).text() for hectares in (pre + post, pre, post))
-    assert f"{both} ({clouded().mean():.1%}); pre {dates[0]}, post {dates[1]}" in page
+    assert f"{both} ({clouded().mean():.1%}); before {dates[0]}, after {dates[1]}" in page
 
 
 def test_without_masks_the_clouds_are_change_and_nothing_is_counted(mapped, tmp_path: Path) -> None:

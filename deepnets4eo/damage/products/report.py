@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.buildings import Buildings, Reason
 from deepnets4eo.damage.products.words import count_sentence, page_language
 from deepnets4eo.damage.vocabulary import GRADES, QUARTERS, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.map_page import (
+    CLOUD_COLOUR,
     MISSING,
     MapKind,
     Overlay,
@@ -67,14 +68,7 @@ def write_report(
         "caveats": summary["caveats"],
         "classes": [_class_of_page(words, key) for key in damage_map.table.shown_classes],
         "unknown": {key: count for key, count in damage_map.table.counts().items() if key in QUARTERS},
-        "lines": [
-            {
-                "title": "Not examined",
-                "dashed": rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
-                "hatched": rings_in_pixels(_shapes(damage_map.extent_without_outlines), post.grid),
-                "visible": True,
-            }
-        ],
+        "lines": _lines(damage_map, post.grid),
     }
     return write_map_page(
         path, DAMAGE, content, payload, layers, post.grid, _attention(damage_map),
@@ -84,12 +78,26 @@ def write_report(
 
 
 def _overlay(raster: ShownRaster, damage_map: DamageMapContent) -> Overlay:
-    """Scores, or new water, which the page opens with if buildings stand in it, since its first lines count them."""
+    """Scores, or clouds or new water, which the page opens with if they hide or surround buildings, since its first lines count these."""
     if raster.scale is not None:
         return Overlay(raster.name, raster.layer, raster.scale)
+    if raster.name == "clouds":
+        is_hiding = bool((damage_map.buildings["reason"] == Reason.CLOUD).any())
+        return Overlay("Clouds", raster.layer, colour=CLOUD_COLOUR, is_visible=is_hiding, unknown="Clouds not known")
     return Overlay(
         "New water", raster.layer, is_visible=bool(damage_map.inundation.get("inundated")), unknown="Water not known"
     )
+
+
+def _lines(damage_map: DamageMapContent, grid: Grid) -> list[dict[str, Any]]:
+    """Return the ground without outlines and the edge of what was assessed, as layers of lines; what is nowhere is left out."""
+    without = rings_in_pixels(_shapes(damage_map.extent_without_outlines), grid)
+    edge = rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), grid)
+    layers = [("Not examined", [], without), ("Edge of assessed ground", edge, [])]
+    return [
+        {"title": title, "dashed": dashed, "hatched": hatched, "visible": True}
+        for title, dashed, hatched in layers if dashed or hatched
+    ]  # fmt: skip
 
 
 def _class_of_page(words: PageLanguage, key: str) -> dict[str, Any]:

@@ -244,7 +244,7 @@ def save_again(content: DamageMap, pair: ImagePair, folder: Path, language: Lang
     kept = [name for name in (content.water_file,) if name in named_before(folder)]
     content.inputs = inputs_from_here(content.inputs, folder)
     written = content.save(
-        folder, pre=pair.pre, post=pair.post, scores=content.open_shown(folder, pair.post), overwrite=True, also=files,
+        folder, pre=pair.pre, post=pair.post, scores=content.open_shown(folder, pair), overwrite=True, also=files,
         options=replace(options, language=language), kept=kept,
     )  # fmt: skip
     (folder / TAUGHT).unlink(missing_ok=True)  # of an update without the images
