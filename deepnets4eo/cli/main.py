@@ -95,6 +95,10 @@ NUMPY_WARNINGS = (
 NO_THREAD = "can't start new thread"  # of Python, where memory or the number of processes is limited
 THREAD_REMEDY = "Let the process have more memory or threads (ulimit -v, ulimit -u), or use fewer: --workers 1."
 REGISTERS = "It measures and moves no image: damage, change, series and flood bring PRE onto POST by themselves."
+CUT_OFF = (
+    "a file of the installation ends too early ({reason}), as after a full disk. Delete the folders __pycache__ of deepnets4eo "
+    "and of its dependencies, or install them again; --debug shows the module."
+)
 INTERRUPTED = 130  # the shell's code for Ctrl-C
 
 SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damage maps."
@@ -235,7 +239,15 @@ def main(arguments: list[str] | None = None) -> int:
         error.message = visible(message or error.message)  # type: ignore[attr-defined]
         error.show()  # type: ignore[attr-defined]
         return 2
-    except (typer.Abort, KeyboardInterrupt):
+    except typer.Abort as error:
+        if not isinstance(cause := error.__cause__, EOFError):
+            result = INTERRUPTED
+        elif debug:
+            raise cause
+        else:  # Python's, of a module whose compiled copy is cut off; typer makes an abort of it
+            echo(f"Error: {CUT_OFF.format(reason=visible(str(cause), one_line=True))}", err=True)
+            return 1
+    except KeyboardInterrupt:
         result = INTERRUPTED
     except RuntimeError as error:
         if debug or str(error) != NO_THREAD:

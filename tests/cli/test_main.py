@@ -175,6 +175,7 @@ def test_each_failure_has_its_status_and_one_line(error: BaseException, status: 
         (OSError(errno.EMFILE, "Too many open files", "a.tif"), "a.tif: Too many open files. Let a process open more files, e.g. ulimit -n 4096"),
         (PermissionError(errno.EACCES, "Permission denied", "a"), "a: Permission denied. Ask for the right"),
         (MemoryError(), "the memory does not suffice"),
+        (EOFError("EOF read where object expected"), "a file of the installation ends too early (EOF read where object expected)"),
         (RuntimeError("can't start new thread"), "the system starts no further thread: can't start new thread. Let the process have more"),
     ],
 )  # fmt: skip
@@ -184,7 +185,7 @@ def test_errors_of_the_system_are_one_line_with_a_remedy(error: Exception, messa
 
     monkeypatch.setattr("deepnets4eo.cards.catalog.ShippedModel.names", fail)
     assert main(["models"]) == 1
-    assert capsys.readouterr().err.startswith(f"Error: {message}")
+    assert capsys.readouterr().err.lstrip().startswith(f"Error: {message}")
 
 
 @pytest.mark.parametrize(
