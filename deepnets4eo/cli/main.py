@@ -243,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not isinstance(cause := error.__cause__, EOFError):
             result = INTERRUPTED
         elif debug:
-            raise cause
+            raise cause from None
         else:  # Python's, of a module whose compiled copy is cut off; typer makes an abort of it
             echo(f"Error: {CUT_OFF.format(reason=visible(str(cause), one_line=True))}", err=True)
             return 1
