@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.buildings import Buildings, Reason
+from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.products.words import count_sentence, page_language
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.vocabulary import GRADES, QUARTERS, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.map_page import (
@@ -82,7 +83,7 @@ def _overlay(raster: ShownRaster, damage_map: DamageMapContent) -> Overlay:
     if raster.scale is not None:
         return Overlay(raster.name, raster.layer, raster.scale)
     if raster.name == "clouds":
-        is_hiding = bool((damage_map.buildings["reason"] == Reason.CLOUD).any())
+        is_hiding = bool(damage_map.table.because(Reason.CLOUD).any())
         return Overlay("Clouds", raster.layer, colour=CLOUD_COLOUR, is_visible=is_hiding, unknown="Clouds not known")
     return Overlay(
         "New water", raster.layer, is_visible=bool(damage_map.inundation.get("inundated")), unknown="Water not known"
