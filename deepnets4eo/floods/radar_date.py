@@ -18,7 +18,7 @@ from deepnets4eo.floods.radar import (
     find_change_threshold,
 )
 from deepnets4eo.floods.thresholds import WaterThreshold
-from deepnets4eo.floods.units import RadarImage, check_radar_pair, level_shift_db, to_power
+from deepnets4eo.floods.units import RadarImage, check_radar_pair, level_shift_db, to_power, two_tracks
 from deepnets4eo.floods.water_date import NewWater, Recognised, Sample, Tile, WaterDate, WaterSearch
 from deepnets4eo.outputs import Finding, Phrase, image_of, iso_day
 from deepnets4eo.rasters import Layer, RadarUnit
@@ -37,6 +37,7 @@ class RadarDate(WaterDate):
     looks : polarisation → equivalent number of looks
     change : the threshold of the change vector to POST, if the options need it
     level_db : by how much POST is brighter all over, dB; 0 at POST
+    tracks : relative orbits of this date and of POST if they differ
     """
 
     kind: ClassVar[str] = "radar"
@@ -48,6 +49,7 @@ class RadarDate(WaterDate):
     looks: dict[str, float] = field(default_factory=dict)
     change: WaterThreshold | None = None
     level_db: float = 0.0
+    tracks: tuple[int, ...] = ()
 
     @classmethod
     def recognise(cls, layer: Layer, sensor: str) -> Recognised | None:
@@ -72,7 +74,7 @@ class RadarDate(WaterDate):
             return self
         images = self._image(sample), post._image(post_sample)
         check_radar_pair(*images)
-        levelled = replace(self, level_db=level_shift_db(*images))
+        levelled = replace(self, level_db=level_shift_db(*images), tracks=two_tracks(*images))
         if not search.options.by_change_vector:
             return levelled
         seen = sample.valid & post_sample.valid
@@ -93,15 +95,19 @@ class RadarDate(WaterDate):
         return NewWater(mapped.classes, mapped.probability)
 
     def findings(self, role: str) -> list[Finding]:
+        findings = list[Finding]()
+        if self.tracks:
+            numbers = dict(zip(("before", "after"), map(str, self.tracks), strict=True))
+            findings.append(Finding("radar_tracks_differ", "caution", {"image": image_of(role), **numbers}))
         if abs(self.level_db) < MIN_LEVEL_DB:
-            return []
+            return findings
         direction = "brighter_all_over" if self.level_db > 0 else "darker_all_over"
         values: dict[str, Any] = {
             "image": image_of(role),
             "shift": abs(self.level_db),
             "direction": Phrase(direction),
         }
-        return [Finding("radar_levels_differ", "caution", values)]
+        return [*findings, Finding("radar_levels_differ", "caution", values)]
 
     def without_modes(self) -> Phrase:
         return Phrase("no_water_mapped")
@@ -112,7 +118,7 @@ class RadarDate(WaterDate):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WaterDate:
         change = values["change"] and WaterThreshold.from_dict(values["change"])
-        return super().from_dict({**values, "change": change})
+        return super().from_dict({**values, "change": change, "tracks": tuple(values["tracks"])})
 
     @property
     def _statistics(self) -> RadarStatistics:

@@ -15,7 +15,7 @@ import numpy as np
 from deepnets4eo.arrays import FloatImage, Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.speckle import to_decibel
-from deepnets4eo.rasters import ORBIT_TAGS, RadarUnit, stated_unit
+from deepnets4eo.rasters import ORBIT_TAGS, RadarUnit, relative_orbit, stated_unit
 
 Orbit = Literal["ascending", "descending"]
 
@@ -82,6 +82,10 @@ class RadarImage:
         directions: tuple[Orbit, ...] = ("ascending", "descending")
         return next((direction for direction in directions if word and direction.startswith(word)), None)
 
+    def track(self) -> int | None:
+        """Return the relative orbit, None if unknown."""
+        return relative_orbit(self.name, self.tags)
+
     def date(self) -> date | None:
         """Return the day, None if unknown."""
         return self.day
@@ -124,6 +128,14 @@ def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
                 f"the median of {band} is {levels[0]:.1f} dB in {pre.name} and {levels[1]:.1f} dB in {post.name}; they are "
                 f"expected within {LARGEST_SHIFT_DB:.0f} dB. Calibrate both to the same quantity, e.g. sigma nought."
             )
+
+
+def two_tracks(pre: RadarImage, post: RadarImage) -> tuple[int, ...]:
+    """Return the relative orbits of two dates if they differ, else nothing: the sensor then looks at the ground at another angle."""
+    tracks = pre.track(), post.track()
+    return (
+        tuple(track for track in tracks if track is not None) if None not in tracks and tracks[0] != tracks[1] else ()
+    )
 
 
 def level_shift_db(pre: RadarImage, post: RadarImage) -> float:

@@ -30,7 +30,7 @@ from .longitudes import usual_longitudes
 from .moments import BandMoments, Matrix, Moments, MomentSums, Vector, moving_moments, moving_variance
 from .mosaic import TILE_SUFFIXES, copy_box, find_tiles
 from .plane_crs import PLAIN_METRES, areas_in_pixels, flat_crs, is_placed, length_unit, without_heights
-from .radar_bands import ORBIT_TAGS, RadarUnit, stated_unit
+from .radar_bands import ORBIT_TAGS, RadarUnit, relative_orbit, stated_unit
 from .readers import OpenRequest, Reader
 from .scene import WHOLE, Scene, fit_axes
 from .thresholds import THRESHOLDS, Histogram, TwoGaussians

@@ -13,6 +13,13 @@ RadarUnit: TypeAlias = Literal["decibel", "power", "amplitude"]
 POLARISATIONS = ("vv", "vh", "hh", "hv")
 POLARISATION_TAGS = ("polarisations", "polarizations", "polarisation", "polarization", "sar:polarizations")  # of a file
 ORBIT_TAGS = ("orbit", "pass", "orbit_pass", "orbit_direction", "orbitproperties_pass", "sat:orbit_state")
+TRACK_TAGS = (  # the relative orbit, as STAC, Google Earth Engine, SNAP and others name it
+    "sat:relative_orbit", "relative_orbit", "relativeorbitnumber_start", "relativeorbitnumber", "relative_orbit_number", "rel_orbit", "track_number",
+)  # fmt: skip
+# Of Sentinel-1: the absolute orbit in the name of a product, whose relative orbit is (absolute - first) mod 175 + 1; and OPERA's tracks
+PRODUCT = re.compile(r"S1([ABC])_(?:IW|EW|SM|WV)_\w{8,11}_\d{8}T\d{6}_\d{8}T\d{6}_(\d{6})(?!\d)", re.IGNORECASE)
+FIRST_ORBITS, ORBITS_IN_CYCLE = {"A": 73, "B": 27, "C": 172}, 175
+OPERA = re.compile(r"RTC-S1_T(\d{3})-\d{6}-", re.IGNORECASE)
 WORDS = re.compile(r"dB(?![a-z])|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 DERIVED = {"ratio", "difference", "diff", "sum", "span", "phase", "coherence", "coh", "rvi", "index", "std", "texture"}
 # the first that is stated counts: decibels of an amplitude are those of its power
@@ -98,6 +105,26 @@ def stated_unit(names: Iterable[str], units: Iterable[str], tags: Mapping[str, s
         for unit, unit_words in UNIT_WORDS:
             if words & unit_words:
                 return unit
+    return None
+
+
+def relative_orbit(source: str, tags: Mapping[str, str]) -> int | None:
+    """Return the relative orbit that tags state, or that the file or product is named after; None if unknown.
+
+    >>> relative_orbit("a.tif", {"relativeOrbitNumber_start": "21"})
+    21
+    >>> relative_orbit("S1A_IW_GRDH_1SDV_20230206T033423_20230206T033448_047112_05A6E4_7C3F.tif", {})
+    140
+    """
+    lower = {name.casefold(): str(value) for name, value in tags.items()}
+    for name in TRACK_TAGS:
+        if stated := re.fullmatch(r"\s*(\d{1,3})(?:\.0*)?\s*", lower.get(name, "")):
+            return int(stated[1])
+    for text in (source.replace("\\", "/").rpartition("/")[2], lower.get("product", "")):
+        if product := PRODUCT.search(text):
+            return (int(product[2]) - FIRST_ORBITS[product[1].upper()]) % ORBITS_IN_CYCLE + 1
+        if track := OPERA.search(text):
+            return int(track[1])
     return None
 
 

@@ -11,7 +11,7 @@ from geotiff import write_geotiff
 
 from deepnets4eo.floods import RadarImage
 from deepnets4eo.floods.radar_date import MIN_LEVEL_DB, RadarDate
-from deepnets4eo.floods.units import level_shift_db
+from deepnets4eo.floods.units import level_shift_db, two_tracks
 from deepnets4eo.rasters import Layer, stated_unit
 
 FACTOR = 2e-4
@@ -69,3 +69,40 @@ def test_shifts_are_findings_and_kept_with_the_date() -> None:
     assert "darker" in finding.message
     assert RadarDate.from_dict(date.to_dict()).level_db == -9.5
     assert RadarDate(("VV",), unit="power", level_db=MIN_LEVEL_DB - 0.1).findings("pre") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "track"),
+    [
+        ("s1.tif", {"sat:relative_orbit": "21"}, 21),
+        ("s1.tif", {"RELATIVE_ORBIT": "21.0"}, 21),
+        ("s1.tif", {"relativeOrbitNumber_start": "21", "relativeOrbitNumber_stop": "21"}, 21),
+        ("s1.tif", {"REL_ORBIT": " 21 "}, 21),
+        ("s1.tif", {"relative_orbit": "unknown"}, None),
+        ("S1A_IW_GRDH_1SDV_20220830T013536_20220830T013601_044783_0558EB_75D5.tif", {}, 86),
+        ("/data/S1B_IW_GRDH_1SDV_20210716T055000_20210716T055025_027819_0351D7_1234_VV.tif", {}, 143),
+        ("tile.tif", {"PRODUCT": "S1A_IW_GRDH_1SDV_20220830T013536_20220830T013601_044783_0558EB_75D5"}, 86),
+        ("OPERA_L2_RTC-S1_T035-073251-IW2_20230206T033423Z_20230207T000000Z_S1A_30_v1.0_VV.tif", {}, 35),
+        ("S1D_IW_GRDH_1SDV_20220830T013536_20220830T013601_044783_0558EB_75D5.tif", {}, None),
+        ("s1.tif", {}, None),
+    ],
+)
+def test_the_relative_orbit_is_read_from_tags_and_names_of_products(name: str, tags: dict, track: int | None) -> None:
+    """Sentinel-1A and B: relative orbit = (absolute - 73 or 27) mod 175 + 1, by ESA."""
+    assert RadarImage(name, {}, tags).track() == track
+
+
+@pytest.mark.parametrize(
+    ("pre", "post", "tracks"), [("21", "94", (21, 94)), ("21", "21", ()), ("21", None, ()), (None, "21", ())]
+)
+def test_two_relative_orbits_are_a_finding(pre: str | None, post: str | None, tracks: tuple[int, ...]) -> None:
+    images = [RadarImage("s1", {}, {} if track is None else {"relative_orbit": track}) for track in (pre, post)]
+    assert two_tracks(*images) == tracks
+    date = RadarDate(("VV",), unit="power", tracks=tracks)
+    assert [finding.code for finding in date.findings("pre")] == ["radar_tracks_differ"] * bool(tracks)
+    assert RadarDate.from_dict(json.loads(json.dumps(date.to_dict()))) == date
+    both = RadarDate(("VV",), unit="power", tracks=tracks, level_db=5.0).findings("pre")
+    assert len(both) == 1 + bool(tracks)
+    for finding in both[:-1]:
+        assert "21" in finding.message
+        assert "94" in finding.message
