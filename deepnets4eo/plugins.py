@@ -1,4 +1,4 @@
-"""Networks, heads, segmenters, labellers of points, readers, inspections, evidences, verbs, synthetic pairs and tasks by name, through entry points.
+"""Networks, heads, segmenters, labellers of points, readers, inspections, evidences, methods of change, verbs, synthetic pairs and tasks by name, through entry points.
 
 To add something, write `name = module:object` under `deepnets4eo.GROUP` in the setup.cfg of a package.
 """
@@ -20,6 +20,7 @@ Group = Literal[
     "inspections",  # suffix without dot → function(path, legend or None) → inspection.Inspection
     "evidences",  # function(inputs, settings, weight or None) → list of damage.site.ScoreEvidence
     "damage_pairs",  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
+    "pair_scores",  # name of a method of change → class as change.PairScore
     "water_dates",  # kind → class as floods.WaterDate
     "verbs",  # function whose parameters are the arguments and options of a verb, as Typer takes them
     "training.tasks",  # training.tasks.Task, or a function that trains

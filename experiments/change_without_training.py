@@ -111,7 +111,7 @@ def scores_of(pairs: Iterator[Pair], way: str, out: Path) -> dict[str, float]:
     for number, (pre, post, truth) in enumerate(pairs):
         bands = "3,2,1" if method == "embeddings" and pre.count == LANDSAT_BANDS else None
         options = ChangeOptions(
-            method=method,  # type: ignore[arg-type]
+            method=method,
             refine=refined, assume_registered=True, gsd_m=None if pre.grid.crs else 1.0,
             pre_bands=bands, post_bands=bands,
         )  # fmt: skip

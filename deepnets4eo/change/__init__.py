@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from .areas import changed_area as changed_area
     from .classical.detector import ChangeDetector as ChangeDetector
+    from .classical.pair_scores import PairScore as PairScore
     from .cleansing import merge_labels as merge_labels
     from .cover_table import compare_covers as compare_covers, write_cover_table, write_transitions as write_transitions
     from .diffusion import Diffusion as Diffusion, guided_anisotropic_diffusion as guided_anisotropic_diffusion
@@ -35,6 +36,7 @@ else:
             "deepnets4eo.outputs.event": ["EventInfo", "SeriesEvent"],
             ".areas": ["changed_area"],
             ".classical.detector": ["ChangeDetector"],
+            ".classical.pair_scores": ["PairScore"],
             ".cleansing": ["merge_labels"],
             ".cover_table": ["compare_covers", "write_transitions"],
             ".diffusion": ["Diffusion", "guided_anisotropic_diffusion"],

@@ -6,15 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
+from pydantic import AfterValidator
+
+from deepnets4eo.errors import name_hint
 from deepnets4eo.options import OnDevice, SeedKey, key, option, option_group
 from deepnets4eo.outputs import InLanguage
+from deepnets4eo.plugins import plugins_of
 from deepnets4eo.registration import AssumeRegistered, MaxRotation, MaxShift, Motion, PixelSize, SearchLimits
 
 DECISION, INPUTS = "Decision", "Inputs"  # groups of the help
 
-ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "pca-kmeans", "cosine", "embeddings"]
+METHOD_NAMES = ("ir-mad", "mad", "cva", "difference", "pca-kmeans", "cosine", "embeddings")  # of the toolbox
 ThresholdMethod: TypeAlias = Literal["two-means", "otsu", "kittler", "em"]
 Normalisation: TypeAlias = Literal["none", "training"]
+
+
+def _known_method(name: str) -> str:
+    """Return the name of a method of the toolbox or of another package. Raises ValueError."""
+    if name not in METHOD_NAMES and name not in (further := plugins_of("pair_scores")):
+        raise ValueError(f"is {name!r}. {name_hint(name, [*METHOD_NAMES, *further])}")
+    return name
 
 
 @option_group
@@ -36,11 +47,13 @@ class ChangeOptions:
     """
 
     method: Annotated[
-        ChangeMethod,
+        str,
         option(
-            "Method without training, used if --model is not given. embeddings compares the features of a frozen network or, for rasters of embeddings, their cosine.",
+            f"Method without training, used if --model is not given: {', '.join(METHOD_NAMES)}, or one of another package. embeddings compares the "
+            "features of a frozen network or, for rasters of embeddings, their cosine.",
             DECISION,
         ),
+        AfterValidator(_known_method),
     ] = "ir-mad"
     threshold: Annotated[
         ThresholdMethod, key("How the threshold of --method between no change and change is found.")

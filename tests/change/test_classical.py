@@ -13,12 +13,19 @@ from skimage.filters import threshold_otsu
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.change import ChangeDetector
+from deepnets4eo.change.classical.detector import METHODS
 from deepnets4eo.change.classical.pair_scores import SPECTRAL, IrMad, Mad, chi_square_tail, mad_variates
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters import THRESHOLDS, Histogram, Layer, Moments, MomentSums, Scene
 
 OF_COLOURS = [name for name, method in SPECTRAL.items() if method.standardised]
+ELSEWHERE = {"cosine": "test_cosine.py", "embeddings": "test_feature_distance.py"}  # methods of values that are kept
+
+
+def test_methods_that_are_left_out_here_have_tests_of_their_own():
+    assert {*METHODS} - {*OF_COLOURS} == ELSEWHERE.keys()
+    assert all(Path(__file__).with_name(name).is_file() for name in ELSEWHERE.values())
 
 
 def moments_of(values: np.ndarray) -> Moments:

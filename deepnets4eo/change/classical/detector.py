@@ -24,6 +24,7 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Window
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import Histogram, Layer, Scene
 from deepnets4eo.read_as import assess_scene
 from deepnets4eo.segmenters import InputSpec, ProbabilitySegmenter
@@ -52,6 +53,21 @@ MEASURED = ("threshold", "width", "changed_share", "separation")  # on the pair,
 STEEPNESS = 8.0  # probabilities go from 0.02 to 0.98 between the mean scores of no change and of change
 
 
+def pair_score(method: str) -> type[PairScore]:
+    """Return the class of a method of the toolbox or of another package, by its name. Errors: InputError."""
+    if method in METHODS:
+        return METHODS[method]
+    further = plugins_of("pair_scores")
+    if method not in further:
+        raise InputError(f"method {method!r} of change detection is unknown. {name_hint(method, [*METHODS, *further])}")
+    kind = load_plugin(further[method])
+    if not (isinstance(kind, type) and issubclass(kind, PairScore)):
+        raise InputError(
+            f"method {method!r} is {further[method].value}; expected a subclass of change.PairScore. Report it to the authors of that package."
+        )
+    return kind
+
+
 class ChangeDetector(ProbabilitySegmenter):
     """A classical method and its threshold.
 
@@ -62,7 +78,7 @@ class ChangeDetector(ProbabilitySegmenter):
 
     Parameters
     ----------
-    method : "ir-mad", "mad", "cva", "difference", "pca-kmeans", "cosine" or "embeddings"
+    method : "ir-mad", "mad", "cva", "difference", "pca-kmeans", "cosine", "embeddings", or a method of another package
     inputs : the inputs of both dates, with the same number of bands; each band is standardised at its own date
     threshold_method : "two-means", "otsu", "kittler" or "em"; pca-kmeans has its own threshold
     tiling : how scenes are cut for prediction
@@ -91,14 +107,12 @@ class ChangeDetector(ProbabilitySegmenter):
     def __init__(
         self, method: str, inputs: InputSpec, *, threshold_method: str = "two-means", tiling: Tiling | None = None
     ) -> None:
-        if method not in METHODS:
-            raise InputError(f"method {method!r} of change detection is unknown. {name_hint(method, list(METHODS))}")
         bands = [len(layer.bands) for layer in inputs.layers.values()]
         if len(bands) != 2 or bands[0] != bands[1]:
             raise InputError(
                 f"a pair has {bands} bands; expected two dates with the same bands. Choose bands of the same kind."
             )
-        self.method: PairScore = METHODS[method].of_bands(next(iter(inputs.layers.values())).bands)
+        self.method = pair_score(method).of_bands(next(iter(inputs.layers.values())).bands)
         self.threshold_method, self.inputs, self.legend = threshold_method, inputs, Legend.load("change")
         self.tiling = tiling or self.method.tiling()
         self.threshold, self.width = math.nan, math.nan

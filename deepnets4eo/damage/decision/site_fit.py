@@ -276,7 +276,7 @@ def site_posterior(
 
 
 def _of_most_buildings(information: Sequence[float], numbers: Sequence[int]) -> float:
-    """Return the least information that half of the buildings or more do not exceed: a few of another kind decide for no site."""
+    """Return the smallest information that half of the buildings or more do not exceed: a few of another kind decide for no site."""
     if not sum(numbers):
         return MAX_INFORMATION
     order = np.argsort(information, kind="stable")
