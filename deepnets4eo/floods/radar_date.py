@@ -97,8 +97,9 @@ class RadarDate(WaterDate):
     def findings(self, role: str) -> list[Finding]:
         findings = list[Finding]()
         if self.tracks:
-            numbers = dict(zip(("before", "after"), map(str, self.tracks), strict=True))
-            findings.append(Finding("radar_tracks_differ", "caution", {"image": image_of(role), **numbers}))
+            before, after = (Finding.verbatim(track) for track in self.tracks)
+            numbers: dict[str, Any] = {"image": image_of(role), "before": before, "after": after}
+            findings.append(Finding("radar_tracks_differ", "caution", numbers))
         if abs(self.level_db) < MIN_LEVEL_DB:
             return findings
         direction = "brighter_all_over" if self.level_db > 0 else "darker_all_over"
