@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo import maps
@@ -25,6 +24,7 @@ from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.maps import Drawn, Measured, Style, scored_polygons, write_labels_and_score
 from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.polygons import areas_half_a_pixel_apart
 from deepnets4eo.rasters import Layer
 
 if TYPE_CHECKING:
@@ -109,14 +109,9 @@ def flood_polygons(labels: Layer, probability: Layer, value: int, options: Flood
     Columns: `id`, `area_m2`, the area with borders half a pixel further in and out (`area_low_m2`, `area_high_m2`), and the
     mean probability of water `score`, 0–1."""
     frame = scored_polygons(labels, value, probability, options.min_area_m2, options.workers)
-    shapes = frame.geometry.to_numpy()
-    half = np.sqrt(abs(labels.grid.affine.determinant)) / 2
-    areas = shapely.area(shapes)
-    for column, distance in (("area_low_m2", -half), ("area_high_m2", half)):
-        ratio = np.divide(
-            shapely.area(shapely.buffer(shapes, distance)), areas, out=np.ones(len(frame)), where=areas > 0
-        )
-        frame.insert(len(frame.columns) - 2, column, frame["area_m2"] * ratio)
+    shares = areas_half_a_pixel_apart(frame.geometry.to_numpy(), labels.grid.affine)
+    for column, share in zip(("area_low_m2", "area_high_m2"), shares, strict=True):
+        frame.insert(len(frame.columns) - 2, column, frame["area_m2"] * share)
     return frame
 
 

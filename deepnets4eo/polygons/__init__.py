@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         selected_classes,
         write_polygons as write_polygons,
     )
+    from .half_pixel import areas_half_a_pixel_apart
     from .regions import trace_regions
     from .smoothing import grow_into_borders as grow_into_borders, without_stairs
     from .vector_files import (
@@ -37,6 +38,7 @@ else:
         internal={
             ".boxes": ["boxes_around", "corners", "outlines"],
             ".extraction": ["areas_m2", "find_legend", "legend_or_none", "selected_classes"],
+            ".half_pixel": ["areas_half_a_pixel_apart"],
             ".regions": ["trace_regions"],
             ".smoothing": ["without_stairs"],
             ".vector_files": ["add_layer", "check_ground", "check_vector_suffix", "set_fixed_times", "write_layers"],

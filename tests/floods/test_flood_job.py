@@ -154,9 +154,9 @@ def test_areas_half_a_pixel_farther_in_and_out_are_those_of_geometry(tmp_path: P
     scale = large.area_m2 / (600 * 16)  # of UTM
     assert scale == pytest.approx(1, abs=2e-3)
     assert large.area_low_m2 == pytest.approx(19 * 29 * 16 * scale, rel=1e-9)
-    assert large.area_high_m2 == pytest.approx((600 + 50 + np.pi / 4) * 16 * scale, rel=1e-3)
+    assert large.area_high_m2 == pytest.approx((600 + 50 + np.pi / 4) * 16 * scale, rel=1e-9)
     assert line.area_low_m2 == 0
-    assert line.area_high_m2 == pytest.approx((30 + 31 + np.pi / 4) * 16 * scale, rel=1e-2)
+    assert line.area_high_m2 == pytest.approx((30 + 31 + np.pi / 4) * 16 * scale, rel=1e-9)
     assert (large.score, line.score) == pytest.approx((0.75, 0.5))
 
 
