@@ -56,7 +56,7 @@ def _touches_itself(polygon: Indices, pixels: NDArray[np.int64]) -> NDArray[np.b
     """Return (N,) whether a polygon's outline passes a corner twice."""
     low = pixels.min(axis=0)
     width, height = pixels.max(axis=0) - low + 1
-    place = (polygon * width + pixels[:, 0] - low[0]) * height + pixels[:, 1] - low[1]
-    _, inverse, visits = np.unique(place, return_inverse=True, return_counts=True)
+    position = (polygon * width + pixels[:, 0] - low[0]) * height + pixels[:, 1] - low[1]
+    _, inverse, visits = np.unique(position, return_inverse=True, return_counts=True)
     twice: NDArray[np.bool_] = visits[inverse] > 1
     return twice

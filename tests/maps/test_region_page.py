@@ -7,7 +7,7 @@ import shapely
 from affine import Affine
 
 from deepnets4eo.grid import Grid
-from deepnets4eo.maps.region_page import _encode
+from deepnets4eo.maps.region_page import _encode, _thinned
 
 STEPS = 20
 
@@ -28,3 +28,15 @@ def test_stairs_of_single_pixels_become_lines_and_larger_ones_stay(gsd_m: float)
         corners = len(shape.exterior.coords)
         points = max(lengths.values())
         assert points > 0.9 * corners if kept else points < 0.2 * corners
+
+
+def test_large_outlines_are_thinned_like_small_ones_and_none_vanishes() -> None:
+    """An outline of stairs of one pixel, and a comb with teeth of one pixel, whose corners are all nearer than the distance."""
+    stairs = [(x, y) for step in range(200) for x, y in ((step, step), (step + 1, step))]
+    shapes = np.array([shapely.Polygon([*stairs, (200, 200), (0, 200)]), shapely.box(0, 0, 0.5, 0.5)])
+    comb = [(x, y) for tooth in range(200) for x, y in ((2 * tooth / 1e3, 0), ((2 * tooth + 1) / 1e3, 0.1))]
+    shapes = np.append(shapes, shapely.Polygon([*comb, (0.4, 0.2), (0, 0.2)]))
+    thinned = _thinned(shapes, 0.75)
+    assert shapely.get_num_coordinates(thinned[0]) < 10
+    assert shapely.area(thinned[0]) == pytest.approx(shapely.area(shapes[0]), rel=0.01)
+    assert not shapely.is_empty(thinned).any()
