@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask
 
-UNIT_TAGS = ("unit", "units", "unittype", "unit_type")
+UNIT_TAGS = (
+    "unit", "units", "unittype", "unit_type",
+    "vertical_unit", "vertical_units", "z_unit", "z_units", "height_unit", "height_units", "elevation_unit", "elevation_units",
+)  # fmt: skip
 
 
 class StoredValues(NamedTuple):

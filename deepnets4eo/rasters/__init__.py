@@ -19,7 +19,7 @@ from .band_roles import (
     role_indices,
     spectral_bands,
 )
-from .clouds import CloudBand, check_zero_is_value, cloud_band, cloud_share, coded_clouds
+from .clouds import CloudBand, check_zero_is_value, cloud_band, cloud_share, coded_clouds, zero_is_unseen
 from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
 from .colour_order import in_colour_order_of
 from .display import coarse_labels

@@ -29,12 +29,30 @@ def _above(value: int) -> Rule:
     return lambda values: values > value
 
 
+# Names of bands and files that are 1 where the ground is seen, unless the name has a word for clouds, too
+CLEAR = (
+    "clear",
+    "clear_mask",
+    "valid",
+    "valid_mask",
+    "valid_data",
+    "validity",
+    "usable",
+    "usable_data",
+    "cloud_free",
+    "cloudfree",
+)
+CLEAR_FILES = re.compile(
+    r"(?:^|[_.\-])(clear|valid|usable|cloud[_-]?free)(?:[_-]?(?:mask|data|pixels|sky))?(?:$|[_.\-])"
+)
+CLOUD_FILES = re.compile(r"cloud(?![_-]?free)|shadow|invalid|unclear")
+
 # Band name → what its values say; the first that an image has counts. Shadows of clouds are hidden too: they look like water.
 RULES: Mapping[str, Rule] = {
     "scl": lambda values: np.isin(values, (3, 8, 9, 10)),
     "qa_pixel": _bits(1, 2, 3, 4),
     "pixel_qa": _bits(3, 5),  # of Landsat's first collection
-    "clear": lambda values: values == 0,  # UDM2 of Planet is 1 where clear
+    **dict.fromkeys(CLEAR, lambda values: values == 0),  # UDM2 of Planet is 1 where clear
     **dict.fromkeys(("cloud", "clouds", "cloud_mask", "cloudmask", "clm"), _above(0)),
     **dict.fromkeys(("probability", "cloud_probability", "cloud_prob", "msk_cldprb"), _above(50)),
     "clp": _above(127),
@@ -101,15 +119,30 @@ def coded_clouds(layer: Layer, *, is_mask: bool) -> Layer | None:
 
     is_mask : whether it only contains values of a plain mask, which only the name Fmask overrules, whose 1 is water
     """
-    stem = PurePath(layer.source).name.casefold()
-    stem = stem.rpartition(".")[0] or stem
-    match = FILES.search(stem)
-    if match is None or layer.count != 1:
+    word, band = _code_of(layer), layer.as_stored()
+    if not word or (word == CLEAR[0] and not is_mask):
         return None
-    word, band = match[1], layer.as_stored()
+    if word == CLEAR[0]:
+        return Layer(CloudBand(band, RULES[word]))
     if word.startswith(FMASK):
         return Layer(CloudBand(band, _fmask_rule(band)))
     return None if is_mask else Layer(CloudBand(band, RULES[ALIASES.get(word, word)]))
+
+
+def zero_is_unseen(layer: Layer) -> bool:
+    """Return whether 0 means no data or not clear in a file of one band, by its name: SCL, and masks of what is clear."""
+    return _code_of(layer) in ("scl", CLEAR[0])
+
+
+def _code_of(layer: Layer) -> str:
+    """Return the code of clouds that the name of a file of one band states, '' for other names."""
+    stem = PurePath(layer.source).name.casefold()
+    stem = stem.rpartition(".")[0] or stem
+    if layer.count != 1:
+        return ""
+    if match := FILES.search(stem):
+        return match[1]
+    return CLEAR[0] if CLEAR_FILES.search(stem) and not CLOUD_FILES.search(stem) else ""
 
 
 def cloud_share(mask: Layer) -> float:

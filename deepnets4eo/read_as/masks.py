@@ -24,6 +24,7 @@ from deepnets4eo.rasters import (
     cloud_band,
     coded_clouds,
     metres_of,
+    zero_is_unseen,
 )
 from deepnets4eo.read_as.assessment import Door
 from deepnets4eo.read_as.kinds import MASK
@@ -178,7 +179,7 @@ def open_cloud_mask(
             "that is 0 where the image is clear, e.g. with gdal_translate -b."
         )
     layer = layer if named is None else named
-    if zero_is_clear and named is None:
+    if zero_is_clear and named is None and not zero_is_unseen(layer):
         check_zero_is_value(layer, flag, "clear in a mask of clouds")
     layer.covered_share(image.grid, flag)
     on_image = layer.on(image.grid, "nearest")  # which refuses another size where only pixel numbers pair them

@@ -40,6 +40,11 @@ def opened(folder: Path, name: str, values: list[float], dtype: type = np.uint16
         ("clouds.tif", [0, 1, 2, 255], [0, 1, 1, 1]),
         ("scl_cloudmask.tif", [0, 1, 1, 0], [0, 1, 1, 0]),
         ("my_scl.tif", [0, 1, 1, 0], [0, 1, 1, 0]),  # a mask that was made of it
+        ("valid_mask.tif", [0, 1, 1, 0], [1, 0, 0, 1]),
+        ("20230206_clear.tif", [0, 255, 255, 0], [1, 0, 0, 1]),
+        ("S2_cloudfree_mask.tif", [0, 1, 1, 0], [1, 0, 0, 1]),
+        ("clear_lake_clouds.tif", [0, 1, 1, 0], [0, 1, 1, 0]),  # a place
+        ("invalid.tif", [0, 1, 1, 0], [0, 1, 1, 0]),
     ],
 )
 def test_masks_are_read_by_their_values_and_by_the_names_of_products(tmp_path, name, values, clouds) -> None:
@@ -103,11 +108,27 @@ def test_a_mask_of_clouds_whose_clear_ground_has_no_data_is_refused(tmp_path: Pa
     assert opened(tmp_path, "whole.tif", [1, 1, 1, 1], np.float32, nodata=np.nan) == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("name", ["T33SVA_SCL.tif", "valid.tif"])
+def test_zero_is_no_clear_ground_in_classes_of_scenes_and_in_masks_of_what_is_seen(tmp_path: Path, name: str) -> None:
+    seen = [4, 4, 9, 0] if "SCL" in name else [1, 1, 0, 0]
+    path = write_geotiff(tmp_path / name, np.array(seen, np.uint8).reshape(1, 2, 2), crs=None, nodata=0)
+    values, valid = open_cloud_mask(path, Layer.open(path), "--cloud-mask").read()
+    assert ((values[0] == 0) & valid).ravel().tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["valid", "cloud_free", "usable_data"])
+def test_bands_of_what_is_seen_are_0_under_clouds(tmp_path: Path, name: str) -> None:
+    layer = Layer.open(np.array([0, 1], np.uint8).reshape(1, 1, 2)).with_names([name])
+    mask = cloud_band(layer)
+    assert mask is not None
+    assert mask.read()[0].ravel().tolist() == [1, 0]
+
+
 def test_a_mask_that_hides_nearly_all_of_an_image_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     opened(tmp_path, "some.tif", [0, 1, 1, 1])
     assert not caplog.text
-    opened(tmp_path, "clear_is_1.tif", [1, 1, 1, 1])
-    assert "clear_is_1.tif hides 100 % of the image" in caplog.text
+    opened(tmp_path, "inverted.tif", [1, 1, 1, 1])
+    assert "inverted.tif hides 100 % of the image" in caplog.text
 
 
 @pytest.mark.parametrize(("names", "named"), [(("land", "water"), "land, water"), (("dry", "flood"), "dry, flood")])
