@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from deepnets4eo.evaluation import figures_at
 from deepnets4eo.files import atomic_write, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,10 +49,9 @@ class Figure:
     @classmethod
     def of(cls, match: re.Match[str], results: Any) -> Figure:
         """Look up the value that a mark names in the results of its script."""
-        for name in re.split(r"(?<! )>(?! )", match["path"]):
-            results = results.get(name) if isinstance(results, Mapping) else None
+        values = figures_at(results, match["path"])
         written = match["written"] + (match["deviation"] or "")
-        measured = None if results is None else _as_written(match, results if isinstance(results, list) else [results])
+        measured = None if values is None else _as_written(match, values)
         return cls(match["script"], match["path"], written, measured)
 
     @property

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from deepnets4eo.cards import DatasetCard, PublishedScores
-from deepnets4eo.evaluation import spread
+from deepnets4eo.evaluation import figures_at, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, PAGE = ROOT / "docs" / "lineage.yaml", ROOT / "docs" / "lineage.md"
@@ -94,11 +94,11 @@ def results_of(system: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figure_values(results: Any, path: str) -> list[float]:
-    """Return the numbers at a path of names in results: one, or one per seed."""
-    for name in path.split(">"):
-        results = results[name]
-    values = results if isinstance(results, list) else [results]
-    return [float(value) for value in values]
+    """Return the numbers at a path of names in results: one, or one per seed. Raises KeyError."""
+    values = figures_at(results, path)
+    if values is None:
+        raise KeyError(path)
+    return values
 
 
 def named_paths(results: Any, path: str) -> list[str]:

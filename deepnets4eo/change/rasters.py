@@ -15,6 +15,7 @@ from deepnets4eo.change.options import ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import ChangePair
 from deepnets4eo.change.refinement import refine_scores
 from deepnets4eo.change.transitions import CoverLayers, split_from_to
+from deepnets4eo.maps import origin_tags
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import CogWriter, Layer, Scene
 from deepnets4eo.segmenters import Run
@@ -23,7 +24,6 @@ from deepnets4eo.tiling import Packed
 log = logging.getLogger(__name__)
 
 REFINEMENT = Diffusion(steps=Diffusion.few_steps)
-ORIGIN_TAGS = ("SYNTHETIC", "RUN", "SOFTWARE")
 MAX_CHANGED_SHARE = 0.5  # share beyond which a map says more about the images than about the ground
 RANK = "score of change: it ranks pixels and is no probability"  # of methods without training
 FEW_CHANGED_PX = 10  # pixels: with fewer, a method without training may have found nothing but outlying values
@@ -58,7 +58,7 @@ def write_rasters(
                 Finding("refinement_shrinks", "caution", {"after": refined.after, "before": refined.before})
             )
     else:
-        tags = _origin(only) | tags
+        tags = origin_tags(only, "RUN") | tags
         with CogWriter(products.score, only.grid, nodata=Packed.nodata, band_names=["change"], tags=tags) as writer:
             for window in writer.windows:
                 writer.write(window, only.read(window)[0])
@@ -78,7 +78,7 @@ def extent_findings(changed: int, seen: int, *, trained: bool) -> list[Finding]:
 def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]:
     """Labels where the probability of change reaches 0.5; returns changed and valid pixels."""
     changed = seen = 0
-    tags = _origin(score) | event.tags
+    tags = origin_tags(score, "RUN") | event.tags
     with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=tags) as writer:
         for window in writer.windows:
             data, valid = score.read(window)
@@ -86,8 +86,3 @@ def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]
             changed, seen = changed + int((labels == 1).sum()), seen + int(valid.sum())
             writer.write(window, labels)
     return changed, seen
-
-
-def _origin(layer: Layer) -> dict[str, str]:
-    """Return the tags that state the origin of a raster, for rasters made from it."""
-    return {name: layer.tags[name] for name in ORIGIN_TAGS if name in layer.tags}

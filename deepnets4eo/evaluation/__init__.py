@@ -6,7 +6,12 @@ from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from . import comparison, report, suspects
-    from .comparison import mean_scores as mean_scores, seeds_table as seeds_table, spread as spread
+    from .comparison import (
+        figures_at as figures_at,
+        mean_scores as mean_scores,
+        seeds_table as seeds_table,
+        spread as spread,
+    )
     from .label_reader import Keep, LabelReader, LegendLabels, Remedies
     from .options import (
         Intervals as Intervals,
@@ -42,7 +47,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         public={
-            ".comparison": ["mean_scores", "seeds_table", "spread"],
+            ".comparison": ["figures_at", "mean_scores", "seeds_table", "spread"],
             ".options": ["Intervals"],
             ".pairs": ["card_protocol", "dataset_pairs", "evaluate_dataset"],
             ".sampled": ["MapReview"],

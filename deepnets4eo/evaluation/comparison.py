@@ -5,6 +5,7 @@ Refuses to compare reports of different rules, and names each difference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -296,3 +297,29 @@ def _describe(values: Sequence[float | None]) -> dict[str, Any]:
 def _known(values: ArrayLike | Sequence[float | None]) -> NDArray[np.float64]:
     array = np.asarray(values, np.float64)
     return array[np.isfinite(array)]
+
+
+def figures_at(results: Any, path: str) -> list[float] | None:
+    """Follow a path of names into the results of a script.
+
+    Parameters
+    ----------
+    results : mappings of mappings, as read from JSON
+    path : names joined by ">"; a ">" between blanks is a part of a name
+
+    Returns
+    -------
+    The numbers at the path, one or one per seed; None if the results have no such path.
+
+    Examples
+    --------
+    >>> figures_at({"f1 > 1 m": {"iou": [0.5, 0.7]}}, "f1 > 1 m>iou")
+    [0.5, 0.7]
+    >>> figures_at({"f1": 1}, "iou") is None
+    True
+    """
+    for name in re.split(r"(?<! )>(?! )", path):
+        results = results.get(name) if isinstance(results, Mapping) else None
+    if results is None:
+        return None
+    return [float(value) for value in (results if isinstance(results, list) else [results])]

@@ -169,7 +169,7 @@ def mud_groups(
     covers = _colours(earlier.reshape(3, -1).T, rng)
     colours = _colours(later[:, smooth].T, rng)
     cover = _nearest(earlier.reshape(3, -1).T, covers).reshape(smooth.shape)
-    group = np.where(smooth, _nearest(later.reshape(3, -1).T, colours).reshape(smooth.shape), -1)
+    group = _numbers(later, smooth, colours)
     every = _entropy(np.bincount(cover.ravel(), minlength=len(covers)))
     roughened = was > MudRules.rough_ratio * np.maximum(now, 0.5)
     moved = np.linalg.norm(later - earlier_now, axis=0) > MudRules.min_moved
@@ -198,7 +198,12 @@ def group_numbers(
     """Return the number of the colour of each smooth pixel of POST (3, h, w), −1 for ground with texture."""
     lab = _smoothed_lab(after)
     smooth = _texture(lab[0]) < max_texture
-    return np.where(smooth, _nearest(lab.reshape(3, -1).T, np.array(colours)).reshape(smooth.shape), -1)
+    return _numbers(lab, smooth, np.array(colours))
+
+
+def _numbers(lab: Floats, smooth: Mask, colours: Floats) -> NDArray[np.intp]:
+    """Return the number of the nearest colour (K, 3) of each smooth pixel (h, w) of CIELAB (3, h, w), −1 for other pixels."""
+    return np.where(smooth, _nearest(lab.reshape(3, -1).T, colours).reshape(smooth.shape), -1)
 
 
 def fitted_card() -> tuple[Floats, float]:

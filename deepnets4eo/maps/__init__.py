@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         RegionMap as RegionMap,
         Style as Style,
     )
-    from .rasters import write_labels_and_score as write_labels_and_score
+    from .rasters import origin_tags, write_labels_and_score as write_labels_and_score
     from .region_page import (
         RegionPage as RegionPage,
         one_class as one_class,
@@ -49,6 +49,7 @@ else:
         internal={
             ".areas": ["redraw_blocks"],
             ".map_job": ["LABELS", "PROBABILITIES"],
+            ".rasters": ["origin_tags"],
             ".region_page": ["page_language", "pairs_of"],
         },
     )

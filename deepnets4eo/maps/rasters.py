@@ -12,7 +12,10 @@ from deepnets4eo.outputs import EventInfo
 from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.tiling import Packed
 
-ORIGIN_TAGS = ("SYNTHETIC", "SOFTWARE")
+
+def origin_tags(layer: Layer, *further: str) -> dict[str, str]:
+    """Return the tags that state the origin of a raster, for rasters made from it. further : names of tags, such as RUN"""
+    return {name: layer.tags[name] for name in ("SYNTHETIC", *further, "SOFTWARE") if name in layer.tags}
 
 
 def write_labels_and_score(
@@ -36,7 +39,7 @@ def write_labels_and_score(
     name : of the band of the score, such as "water"
     event : what the map is of, written into the tags
     """
-    tags = event.tags | {tag: labels.tags[tag] for tag in ORIGIN_TAGS if tag in labels.tags}
+    tags = event.tags | origin_tags(labels)
     meaning = Packed.tags(f"probability of {name}")
     with ExitStack() as stack:
         writer = stack.enter_context(CogWriter(labels_path, labels.grid, nodata=VOID, legend=legend, tags=tags))
