@@ -346,7 +346,7 @@ def test_aerial_lidar_refuses_an_empty_folder_and_folds_that_are_not_there(
     assert not (tmp_path / "out").exists()
     city = aerial_lidar.Fold([], PointCloud(np.zeros((1, 3))), 0)
     assert aerial_lidar.choose_folds("minicity", [city], None) == [city]
-    with raises_naming(InputError, "99", "0"):
+    with raises_naming(InputError, "--folds", "no fold 99", "0 to 0"):
         aerial_lidar.choose_folds("minicity", [city], [99])
 
 
@@ -405,7 +405,7 @@ def test_ids_and_numbers_of_classes_follow_the_sample_of_the_challenge(tmp_path:
     assert eurosat_few_labels.read_sample(sample, 2) == (["0", "1"], False)
     sample.write_text("Id,Category\nimg_7,3\nimg_2,0\n", encoding="utf-8")
     assert eurosat_few_labels.read_sample(sample, 2) == (["img_7", "img_2"], True)
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "sampleSubmission.csv", "2 rows"):
         eurosat_few_labels.read_sample(sample, 3)
 
 
@@ -509,7 +509,7 @@ def test_months_of_dynamicearthnet_follow_the_published_lists_and_snow_is_void(t
     assert labels.legend == legend
     assert legend.num_classes == 6
     (tmp_path / "test.txt").write_text("/planet/a/PF-SR 2018-01")
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "test.txt", "2 words"):
         dynamicearthnet.published_months(tmp_path, "test", tmp_path / "out", legend)
 
 

@@ -218,7 +218,7 @@ def test_a_folder_is_no_name_of_a_file(name: str, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path / "here")
     with raises_naming(OutputError, "is a folder, expected the name of a file"):
         files.check_file_name(name)
-    with raises_naming(OutputError, name):
+    with raises_naming(OutputError, "folder", name):
         files.write_text(name, "text")
     for verb in (["evaluate", "a.tif", "b.tif", "--legend", "isprs", "--json", name], ["predict", "buildings", "a.tif", "--out", name],
                  ["layers", "heights", "a.tif", "--out", name]):  # fmt: skip

@@ -47,7 +47,7 @@ def test_names_given_for_unnamed_bands_win():
     inputs = InputSpec.measure([make_scene(3)])
     assert band_names(inputs) == ("image.red", "image.green", "image.blue")
     assert band_names(inputs, {"image": ["nir", "red", "green"]}) == ("image.nir", "image.red", "image.green")
-    with raises_naming(InputError, "3", "2"):
+    with raises_naming(InputError, "3 bands", "2 names"):
         band_names(inputs, {"image": ["nir", "red"]})
 
 

@@ -97,10 +97,10 @@ def test_each_takes_constant_columns_and_constant_samples(name):
 
 def test_each_refuses_one_class_and_numbers_that_are_not_finite(name):
     vectors, places, blocks = make_samples(20)
-    with raises_naming(InputError, "1", "2"):
+    with raises_naming(InputError, "1 classes", "least 2"):
         fit_estimator(build(name), vectors, np.zeros(20, np.uint8), blocks)
     vectors[3, 4] = np.nan
-    with raises_naming(InputError, "1", "4"):
+    with raises_naming(InputError, "1 columns", "column 4"):
         fit_estimator(build(name), vectors, places, blocks)
 
 

@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_refused_with_a_remedy(options, words):
 
 
 def test_patches_of_another_side_are_refused():
-    with raises_naming(InputError, "40"):
+    with raises_naming(InputError, "needs 40"):
         tiny().classify(torch.zeros(1, 3, 32, 32))
 
 

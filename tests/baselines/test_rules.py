@@ -172,7 +172,7 @@ def test_slope_is_the_angle_of_a_plane_and_needs_one_pixel_around():
     from deepnets4eo.baselines.rules import slope
 
     assert np.allclose(slope(Bands(ramp, ("dsm.height",), 0.5))[:, 1:-1], 45)
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "rule 1"):
         rules({"class": "building", "slope": {"above": 20}})
 
 

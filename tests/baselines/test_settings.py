@@ -154,11 +154,11 @@ def test_many_samples_are_thinned_for_the_search_with_rare_classes_whole() -> No
 
 def test_samples_that_cannot_be_learned_from_are_refused() -> None:
     tuned = TunedClassifier(LogisticRegression())
-    with raises_naming(InputError, "1", "2"):
+    with raises_naming(InputError, "1 classes", "least 2"):
         tuned.fit(np.zeros((4, 2)), [3, 3, 3, 3])
     vectors = np.zeros((4, 3))
     vectors[1, 2] = vectors[0, 1] = np.inf
-    with raises_naming(InputError, "2", "1"):
+    with raises_naming(InputError, "2 columns", "column 1"):
         tuned.fit(vectors, [1, 1, 2, 2])
 
 

@@ -285,7 +285,7 @@ def test_a_catalogue_without_end_or_that_takes_too_long_is_left_with_a_note(
         pages[f"/{number}"] = pages_get(f"/{number}")
     assert "not read to its end after 2" in "\n".join(find_at(f"{root}/0").notes)
     monkeypatch.setattr(search, "MAX_SEARCH_S", -1)
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "0 items"):
         find_at(f"{root}/0")
 
 
@@ -494,7 +494,7 @@ def test_any_of_the_ways_to_state_a_projection_is_one(stated: dict[str, Any], tm
 
 def test_an_image_over_180_degrees_lies_on_both_sides_and_nowhere_between(tmp_path: Path) -> None:
     over = {"type": "Polygon", "coordinates": [[[179.5, 44], [-179.5, 44], [-179.5, 46], [179.5, 46], [179.5, 44]]]}
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "1 item"):
         choose(tmp_path, AFTER | {"geometry": over, "bbox": [179.5, 44, -179.5, 46]})
 
 

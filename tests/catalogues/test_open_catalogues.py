@@ -331,7 +331,7 @@ def test_radar_is_named_and_never_taken_for_a_photograph(make: Any, tmp_path: Pa
         "2023/02/b.json": make("b", "2023-02-08T10:00:00Z"),
     }
     path = write(tmp_path, pages) / "catalog.json"
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "2 items"):
         plan_of(str(path))
 
 

@@ -145,12 +145,12 @@ def test_both_answers_of_the_multitask_network_agree():
     "network", [FCEF, FCSiamConc, FCSiamDiff, FresUNet, MultitaskChangeNet, EncoderPair, ChangeFormer]
 )
 def test_an_odd_number_of_bands_is_refused(network):
-    with raises_naming(InputError, "5"):
+    with raises_naming(InputError, "5 bands"):
         network(5)
 
 
 def test_images_too_small_for_four_poolings_are_refused():
-    with raises_naming(InputError, "15", "40"):
+    with raises_naming(InputError, "image of 15", "40 pixels"):
         FCEF(6)(torch.zeros(1, 6, 15, 40))
 
 
@@ -194,7 +194,7 @@ def test_dates_may_stand_on_an_axis_of_their_own(name):
 
 def test_three_dates_are_refused_by_a_network_of_two_and_taken_by_one_of_three():
     dates = torch.randn(1, 3, 2, 32, 32)
-    with raises_naming(InputError, "3"):
+    with raises_naming(InputError, "3 dates"):
         FCSiamDiff(4)(dates)
     network = ConvLSTM(6, 3, widths=(4, 8)).eval()
     assert torch.equal(network(dates), network(dates.flatten(1, 2)))

@@ -217,7 +217,7 @@ def test_a_date_without_valid_pixels_and_dates_of_other_bands_are_refused():
 
 def test_images_without_a_block_for_pca_k_means_are_refused():
     sample = pair().read()
-    with raises_naming(InputError, "4"):
+    with raises_naming(InputError, "blocks of 4"):
         ChangeDetector.of_scene(
             Scene.open(image_pre=sample["image_pre"][:, :3], image_post=sample["image_post"][:, :3]), "pca-kmeans"
         )

@@ -144,7 +144,7 @@ def test_other_sizes_and_undefined_values_are_refused():
 @pytest.mark.parametrize("kind", [int, float, np.uint8])
 def test_a_mask_that_is_not_bool_is_refused(kind):
     scores = np.zeros((1, 4, 5), np.float32)
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "valid", "bool"):
         guided_anisotropic_diffusion(scores, [scores], valid=np.ones((4, 5), kind))
 
 

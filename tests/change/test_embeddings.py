@@ -152,7 +152,7 @@ def test_a_card_of_ones_own_is_named_behind_the_file(tmp_path: Path, capsys) -> 
     assert layer.read()[0] == pytest.approx(-2)
     assert layer.embedding is not None
     assert layer.embedding.name == "mine"
-    with raises_naming(InputError, "3"):
+    with raises_naming(InputError, "a.tif", "3 bands"):
         Layer.open(f"{tmp_path / 'a.tif'}#alphaearth")
     (tmp_path / "card.yaml").write_text("{name: mine, title: Mine, scale: 0}", "utf-8")
     with pytest.raises(InputError, match="is no card of embeddings: scale"):

@@ -46,7 +46,7 @@ def test_the_best_class_agrees_with_change_and_is_the_most_probable_pair_that_do
 def test_a_number_of_classes_that_is_no_square_is_refused() -> None:
     assert count_covers(64) == 8
     for wrong in (1, 2, 24):
-        with raises_naming(InputError, wrong):
+        with raises_naming(InputError, "from → to", wrong):
             count_covers(wrong)
     with raises_naming(InputError, "'fc-ef'"):
         FromTo(6, 4, network="fc-ef")
@@ -123,5 +123,5 @@ def test_runs_that_do_not_fit_are_refused() -> None:
         CoverComparison(cover(), cover())
     inputs = InputSpec({"image": INPUTS.layers["dsm"]})
     heights = NetworkSegmenter({"name": "osmnet", "width": 4}, inputs, LEGEND)
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "image_pre", "land cover has 1"):
         CoverComparison(heights, ChangeDetector.of_scene(pair, "difference"))

@@ -111,9 +111,9 @@ def test_a_warning_counts_scores_that_no_image_shows(tmp_path: Path, caplog: pyt
 
 def test_scores_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     scores, (first, second) = Layer.open(rough_scores()), images()
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "2 bands"):
         refine_scores(Layer.open(first), [Layer.open(second)], tmp_path / "a.tif")
-    with raises_naming(InputError, "2", "1"):
+    with raises_naming(InputError, "[2, 1] bands"):
         refine_scores(scores, [Layer.open(first), Layer.open(second[:1])], tmp_path / "a.tif")
     nothing = Layer.open(np.full((96, 96), np.nan, np.float32))
     with raises_naming(InputError, "a.png", "'.png'"):

@@ -61,5 +61,5 @@ def test_a_perfect_prediction_has_1_and_flicker_costs_binary_change_alone():
 def test_shapes_that_do_not_fit_are_refused():
     maps = np.zeros((2, 3, 3), int)
     for reference, prediction in ((maps, maps[:1]), (maps[:1], maps[:1]), (maps[0], maps[0])):
-        with raises_naming(InputError, "2"):
+        with raises_naming(InputError, "2 dates"):
             SemanticChangeScore(2).update(reference, prediction)

@@ -125,7 +125,7 @@ def test_times_and_starts():
     values, valid, times = simulate()
     with raises_naming(InputError, "2010.20", "5", "115", "12"):
         detect_breaks(values, valid, times, 2010.2)
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "0 to monitor"):
         detect_breaks(values, valid, times, 2020)
 
 

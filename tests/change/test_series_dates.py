@@ -83,7 +83,7 @@ def test_folders_of_tiles_are_one_date_each(tmp_path):
 def test_given_dates_go_with_the_order_of_the_list():
     images = find_images([PIXELS, PIXELS + 1], dates=["2020-06-01", "2020-05-01"])
     assert [(image.day.month, int(image.sources[0][0, 0, 0])) for image in images] == [(5, 2), (6, 1)]
-    with raises_naming(InputError, "1", "2"):
+    with raises_naming(InputError, "1 dates", "2 rasters"):
         find_images([PIXELS, PIXELS], dates=["2020-06-01"])
     for text in (
         "soon",
@@ -118,7 +118,7 @@ def test_masks_of_one_date_are_joined_and_given_dates_are_those_of_the_masks_too
     days = ["2020-05-01", "2020-02-01"]
     given = find_images(tmp_path / "plain", masks=tmp_path / "plain_masks", dates=days)
     assert [(image.day.month, str(image.masks[0])[-5:]) for image in given] == [(2, "b.tif"), (5, "a.tif")]
-    with raises_naming(InputError, "2", "4"):
+    with raises_naming(InputError, "2 dates", "4 masks"):
         find_images(tmp_path / "plain", masks=tmp_path / "masks", dates=days)
 
 

@@ -208,7 +208,7 @@ def test_the_changes_most_like_one_are_of_its_kind(tmp_path, cells, ranking):
     again = NoveltyRanking.read(tmp_path)
     assert again.similar(first, 3)["id"].tolist() == nearest["id"].tolist()
     assert again.table["date"].tolist() == ranking.table["date"].tolist()
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "change 0"):
         again.similar(0)
 
 
@@ -220,13 +220,13 @@ def test_folders_without_a_whole_ranking_are_refused(tmp_path, ranking):
     with raises_naming(InputError, "changes.npz"):
         NoveltyRanking.read(tmp_path)
     np.savez(tmp_path / "changes.npz", vectors=np.zeros((2, 3)))
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "changes.gpkg", "npz 2"):
         NoveltyRanking.read(tmp_path)
 
 
 def test_too_few_dates_are_refused_and_no_change_is_an_empty_ranking(tmp_path, cells):
     one = replace(cells, dates=cells.dates[:1], values=cells.values[:1], valid=cells.valid[:1])
-    with raises_naming(InputError, "1", "6", "3"):
+    with raises_naming(InputError, "1 dates", "least 6", "3"):
         rank_novelty(one)
     same = replace(cells, values=np.broadcast_to(cells.values[:1], cells.values.shape), valid=np.ones_like(cells.valid))
     empty = rank_novelty(same)

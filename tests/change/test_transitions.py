@@ -54,7 +54,7 @@ def test_a_pair_of_equals_has_the_name_and_colour_of_the_class() -> None:
 
 def test_more_pairs_than_a_byte_holds_are_refused() -> None:
     many = Legend("many", tuple(LegendClass(v, f"c{v}", (v, 1, 1)) for v in range(16)))
-    with raises_naming(InputError, "16", "2", "15"):
+    with raises_naming(InputError, "16 classes", "2 to 15"):
         from_to_legend(many)
 
 

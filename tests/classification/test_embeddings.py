@@ -44,7 +44,7 @@ def test_weights_between_two() -> None:
     first, tuned = ({"w": torch.full((2,), value), "n": torch.tensor(int(value))} for value in (1.0, 3.0))
     assert interpolate_weights(first, tuned, 0.25)["w"].tolist() == [1.5, 1.5]
     assert interpolate_weights(first, tuned, 0.25)["n"] == 3
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "alpha is 2"):
         interpolate_weights(first, tuned, 2)
     with pytest.raises(InputError, match="two networks: n differs"):
         interpolate_weights(first, {"w": tuned["w"]}, 0.5)

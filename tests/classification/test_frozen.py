@@ -102,7 +102,7 @@ def test_features_do_not_change_with_mirror_images_where_these_are_views() -> No
     torch.testing.assert_close(twice.features(image), (once.features(image) + once.features(image.flip(3))) / 2)
     views = torch.stack([image, image.flip(3), image.flip(2), image.transpose(2, 3)])
     torch.testing.assert_close(all_four.features(image), torch.stack([once.features(view) for view in views]).mean(0))
-    with raises_naming(InputError, "3", "1", "2", "4"):
+    with raises_naming(InputError, "views=3", "1, 2 or 4"):
         FrozenImages(3, 2, views=3)
 
 

@@ -85,7 +85,7 @@ def test_few_labels_are_as_many_of_each_class_and_follow_from_the_seed() -> None
     assert set(drawn) != set(draw_labelled(targets, 4, seed=2))
     several = targets | np.eye(3, dtype=bool)[np.random.default_rng(0).integers(0, 3, 75)]
     assert (several[draw_labelled(several, 4, seed=0)].sum(0) >= 4).all()
-    with raises_naming(InputError, "5"):
+    with raises_naming(InputError, "data.labels_per_class", "5 labelled"):
         draw_labelled(targets, 6, seed=0)
 
 
@@ -259,7 +259,7 @@ def test_sets_that_nothing_can_be_learnt_from_are_refused(patches: Path, archive
     none, _ = list_images(data(patches, unlabelled=(str(archive),)), legend)
     assert len(none) == 2 * len(images)
     assert none.labelled.sum() == len(images)
-    with raises_naming(InputError, "24"):
+    with raises_naming(InputError, "24 images"):
         check_learnable(none.take(np.arange(24, 48)), legend, several=False)
     pixels = pixels_of(images, tmp_path)
     inputs = measure_pixels(pixels, np.arange(len(pixels)), images)
@@ -280,7 +280,7 @@ def test_parts_may_lie_in_folders_of_their_own(archive: Path, patches: Path) -> 
 def test_two_folders_are_two_classes_around_the_circle_and_one_is_none(tmp_path: Path) -> None:
     for name in ("water", "unlabelled"):
         (tmp_path / name).mkdir()
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "1 folders"):
         folder_legend(tmp_path)
     (tmp_path / "forest").mkdir()
     classes = folder_legend(tmp_path).classes

@@ -159,7 +159,7 @@ def test_labels_that_are_probably_wrong_are_ranked_and_those_learnt_from_left_ou
         "read_json",
         lambda _path: {"images": {"train": list_images(ImageData(folders=(str(patches),)))[0].names}},
     )
-    with raises_naming(InputError, "24"):
+    with raises_naming(InputError, "24 labelled"):
         find_wrong_images(loaded, [patches])
     for words, message in (
         (["evaluate"], "is a run, whose own scores are in its metrics.json"),

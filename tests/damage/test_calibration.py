@@ -53,7 +53,7 @@ def test_platt_stays_finite_where_classes_are_separable() -> None:
 
 
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
-    with raises_naming(InputError, "3", "2"):
+    with raises_naming(InputError, "3 scores", "2 truths"):
         calibration_error(np.ones(3), np.ones(2, bool))
 
 

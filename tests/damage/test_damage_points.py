@@ -93,7 +93,7 @@ def test_clouds_that_cannot_be_used_are_refused_before_the_long_work(city, cloud
     with pytest.raises(InputError, match="does not exist"):
         refusal(PointEvidence("nowhere.laz"))
     score = RasterEvidence("change", images[1].subset([1]), 0.9, EvidenceCard(0.0, 1.0, 1.0, 100))
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "at most 1"):
         refusal(PointEvidence(post, clouds[0]), [score])
     with pytest.raises(InputError, match="lie in pixels"):
         pixels = city.footprints().set_crs(None, allow_override=True)
@@ -101,7 +101,7 @@ def test_clouds_that_cannot_be_used_are_refused_before_the_long_work(city, cloud
         from deepnets4eo.damage.evidences.points import check_point_evidence
 
         check_point_evidence(points, read_footprints(pixels, assume_crs="pixels"))
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "weight of the points", "0 (shown only) to 1"):
         PointEvidence("post.laz", weight=2.0)
     with pytest.raises(InputError, match="job's own column"):
         RasterEvidence("points_debris_m3", "a.tif")

@@ -236,7 +236,7 @@ def test_runs_and_weights_that_do_not_fit_are_refused(place, tmp_path):
         DecisionModel.load(str(run), 1.5)
     with raises_naming(InputError, '"nothing"'):
         DecisionModel.load("nothing")
-    with raises_naming(RunError, "3", "4"):
+    with raises_naming(RunError, "3 bands", "training had 4"):
         job((place[0], make_run(tmp_path / "four", bands=4)))
     touched = Path(shutil.copytree(run, tmp_path / "touched"))
     touched.joinpath("legend.yaml").write_text("# touched\n")
@@ -265,5 +265,5 @@ def test_a_rarer_event_lowers_every_probability_as_bayes_rule_says() -> None:
     assert np.allclose(found[:2].sum(axis=1), 1)
     assert np.isnan(found[2]).all()
     assert adjust_to_share(probabilities, 0.5) is probabilities
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "share of damaged buildings is 0"):
         DecisionModel.load("damage-evidence", damaged_share=0)

@@ -451,7 +451,7 @@ def test_without_an_image_before_water_is_named_and_grades_stay(monkeypatch) -> 
 
 def test_a_raster_that_is_no_map_of_water_is_refused(tmp_path: Path) -> None:
     post = flooded_post()[0]
-    with raises_naming(InputError, "4"):
+    with raises_naming(InputError, "--water", "4 bands"):
         from geotiff import write_geotiff
 
         path = write_geotiff(

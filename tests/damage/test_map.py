@@ -175,7 +175,7 @@ def test_a_grade_without_assessment_and_missing_columns_are_refused():
         DamageMap(damage_map.buildings, damage_map.assessed_extent)
     with raises_naming(InputError, "damage_prob"):
         DamageMap(damage_map.buildings.drop(columns="damage_prob"), damage_map.assessed_extent)
-    with raises_naming(InputError, "0", "1"):
+    with raises_naming(InputError, "assessed_extent", "0 rows", "expected 1"):
         DamageMap(make_map(5).buildings, gpd.GeoDataFrame(geometry=[]))
 
 

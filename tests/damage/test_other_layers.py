@@ -100,7 +100,7 @@ def test_buildings_under_a_cloud_that_the_image_shows_are_not_assessed() -> None
 
 
 def test_a_mask_whose_clear_pixels_are_no_data_is_refused() -> None:
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "--cloud-mask", "declares 0"):
         opened(np.zeros(post_layer().shape, np.uint8), post_layer().grid, nodata=0)
 
 

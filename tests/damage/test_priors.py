@@ -155,7 +155,7 @@ def test_a_prior_of_another_site_or_unit_is_refused_before_the_long_work_by_its_
     with raises_naming(GridError, "--prior", "far.xml"):
         open_priors([f"shakemap={path}"], damage_map.images.post)
     path = write_raster(tmp_path / "wind.tif", np.full((1, *GRID.shape), 40, "f4"))
-    with raises_naming(InputError, "40"):
+    with raises_naming(InputError, "wind.tif", "40 mmi"):
         open_priors([f"shakemap:mmi={path}"], damage_map.images.post)
 
 

@@ -188,7 +188,7 @@ def test_probabilities_as_bytes_are_read_from_the_band_of_that_name(tmp_path):
     (layer,) = open_raster_evidence([RasterEvidence("change", path)], post_layer())
     outline = city().footprints().to_crs(post_layer().grid.crs.to_wkt()).geometry.to_numpy()[:3]
     np.testing.assert_allclose(mean_scores([layer], outline, 1)["ev_change"], 54 / 254)
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "probabilities.tif", "2 bands"):
         open_raster_evidence([RasterEvidence("flood", path)], post_layer())
 
 
@@ -214,7 +214,7 @@ def test_a_raster_of_another_site_is_refused():
         open_raster_evidence([RasterEvidence("change", Layer.open(scores(), grid=away))], post_layer())
 
 
-@pytest.mark.parametrize(("value", "word"), [(np.inf, "infinite"), (np.nan, "no")])
+@pytest.mark.parametrize(("value", "word"), [(np.inf, "infinite values"), (np.nan, "no values")])
 def test_values_that_are_not_finite_are_refused(value, word):
     layer = Layer.open(np.full(post_layer().shape, value, np.float32), grid=post_layer().grid)
     with raises_naming(InputError, word):

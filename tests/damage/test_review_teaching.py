@@ -108,7 +108,7 @@ def test_twenty_answers_teach_what_damaged_buildings_look_like() -> None:
 
 def test_few_answers_teach_nothing() -> None:
     buildings, truth = make_map(known=2.0)
-    with raises_naming(InputError, "19"):
+    with raises_naming(InputError, "19 assessed"):
         teach(buildings, {row: truth[row] for row in range(29)})
 
 

@@ -188,7 +188,7 @@ def test_it_is_read_as_it_was_written_and_damaged_content_is_refused() -> None:
         with pytest.raises(KeyError):
             SiteShift.from_dict({key: value for key, value in content.items() if key != name})
     for name in ("within", "most_information"):
-        with raises_naming(ValueError, "0"):
+        with raises_naming(ValueError, "spreads of SiteShift", "0"):
             SiteShift.from_dict(content | {name: 0.0})
 
 

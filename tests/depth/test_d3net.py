@@ -49,7 +49,7 @@ def _other(folder: Path) -> str:
 
 
 def test_tasks_and_dropout_that_cannot_be_are_refused() -> None:
-    with raises_naming(InputError, "3", "4"):
+    with raises_naming(InputError, "tasks", "3 channels", "but 4"):
         D3Net(3, 4, tasks=[2, 1], **SMALL)
     with pytest.raises(InputError, match="no share"):
         D3Net(3, 1, dropout=1.0, **SMALL)

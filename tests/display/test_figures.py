@@ -124,7 +124,7 @@ def test_red_green_and_blue_are_chosen_by_name_else_the_first_bands(tmp_path: Pa
     assert not np.array_equal(named, unnamed)
     grey = drawn(Layer.open(path, bands=[1, 4]).plot())
     assert np.array_equal(grey, drawn(Layer.open(path).plot(bands=[1])))
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "2 bands"):
         Layer.open(path).plot(bands=[1, 2])
 
 

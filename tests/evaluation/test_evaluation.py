@@ -313,7 +313,7 @@ def test_a_made_up_place_is_called_synthetic(tmp_path):
 
 def test_negative_and_large_values_become_void_with_unknown_void():
     reference = np.array([[0, 1, 2, -1, 300, 70000]])
-    with raises_naming(LabelError, "-1", "1"):
+    with raises_naming(LabelError, "isprs", "-1 (1 px)"):
         evaluate(np.zeros((1, 6), np.uint8), reference, "isprs")
     found = evaluate(np.zeros((1, 6), np.uint8), reference, "isprs", Protocol(unknown="void"))
     assert found.matrix.matrix[:, 0].tolist() == [1, 1, 1, 0, 0, 0]

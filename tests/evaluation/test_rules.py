@@ -153,7 +153,7 @@ def test_progress_goes_up_to_one_over_all_tiles():
 
 def test_without_draws_there_are_no_intervals_and_one_tile_is_not_enough_for_them():
     assert "intervals" not in evaluate(CLASSES, CLASSES, ISPRS).to_dict()
-    with raises_naming(InputError, "1", "2"):
+    with raises_naming(InputError, "1 tile", "needs 2"):
         evaluate(CLASSES, CLASSES, ISPRS, intervals=Intervals(draws=5))
 
 

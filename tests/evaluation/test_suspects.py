@@ -55,7 +55,7 @@ def test_the_surest_comes_first_and_void_is_left_out(guesses: tuple[np.ndarray, 
 
 @pytest.mark.parametrize("scale", [3.0, np.nan])
 def test_scores_are_refused(guesses: tuple[np.ndarray, np.ndarray], scale: float) -> None:
-    with raises_naming(InputError, "0", "1"):
+    with raises_naming(InputError, "between 0", "and 1"):
         rank_wrong_labels(guesses[0] * scale, guesses[1])
     with pytest.raises(InputError, match="expected"):
         rank_wrong_labels(guesses[0], guesses[1][:5])

@@ -161,7 +161,7 @@ def test_what_was_not_withheld_or_not_seen_is_refused(scene: Path, run: Path, tm
     options = [f"data.folders=[{tmp_path / 'scenes'}]", "data.split=scenes", "data.val_scenes=['2']"]
     whole = train(tmp_path / "whole", *options, image="*/image.tif", labels="*/labels.tif")
     assert not (whole / "split").exists()
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "whole scenes (2)"):
         Withheld.of_run(whole)
     with pytest.raises(InputError, match="is no run of a training"):
         Protocol().apply_changes(ProtocolChanges(withheld=scene))

@@ -117,9 +117,9 @@ def test_a_submission_is_the_sites_own_file_with_every_building_called_once(char
     assert handed_in.index.tolist() == [3, 4, 5, 7, 9]
     assert handed_in["damaged"].tolist() == [0, 1, 1, 0, 0]
     assert handed_in.geometry.tolist() == houses().geometry.tolist()
-    with raises_naming(InputError, "1", "0"):
+    with raises_naming(InputError, "town_testing.gpkg", "nor 1", "0 nor"):
         write_submission(site.path, {**dict(list(calls.items())[1:]), ids[1]: -1}, tmp_path / "other")
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "town_testing.gpkg", "1"):
         write_submission(site.path, [*calls.items(), (ids[0], 1), ("x", 0)], tmp_path / "other")
     with pytest.raises(InputError, match="challenge's own file"):
         write_submission(site.path, calls, site.path.parent)

@@ -472,7 +472,7 @@ def test_images_without_bands_metres_or_a_place_are_refused(folder: Path, tmp_pa
     for name, words in (("coarse", "at most 2 m"), ("pixels", "--gsd METRES"), ("grey", "Name its bands")):
         with pytest.raises(InputError, match=words):
             map_flood([], str(tmp_path / f"{name}.tif"), tmp_path / "out")
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "--set", "2 bands"):
         map_flood([], str(tmp_path / "coarse.tif"), tmp_path / "out", FloodOptions(post_bands="green,nir"))
     far = radar(tmp_path / "far.tif", RIVER, origin=(900_000, 5_000_000))
     with pytest.raises(GridError, match="does not overlap"):

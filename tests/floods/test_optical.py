@@ -334,7 +334,7 @@ def test_finer_pixels_give_the_same_water() -> None:
 
 
 def test_what_is_no_pair_of_fine_colour_images_is_refused() -> None:
-    with raises_naming(InputError, "10", "2"):
+    with raises_naming(InputError, "pixels of 10", "at most 2"):
         optical_water(None, land(), gsd_m=10.0)
     with raises_naming(InputError, "3", "100", "200"):
         optical_water(land()[:, :100], land(), gsd_m=1.0)

@@ -229,7 +229,7 @@ def test_a_cell_is_the_published_update_of_its_memory() -> None:
 
 
 def test_bands_that_the_dates_cannot_share_are_refused() -> None:
-    with raises_naming(InputError, "4", "3"):
+    with raises_naming(InputError, "4 bands", "3 dates"):
         ConvLSTM(4, 3)
 
 

@@ -132,11 +132,11 @@ def test_the_log_ratio_is_in_decibel_and_negative_where_it_became_dark():
 
 
 def test_what_cannot_be_filtered_is_refused():
-    with raises_naming(InputError, "4"):
+    with raises_naming(InputError, "window is 4"):
         lee_sigma_filter(speckle((9, 9)), LOOKS, window_px=4)
     with raises_naming(InputError, "1.5"):
         lee_sigma_filter(speckle((9, 9)), LOOKS, sigma=1.5)
-    with raises_naming(InputError, "4", "12", "9"):
+    with raises_naming(InputError, "4 blocks", "blocks of 12", "9"):
         equivalent_looks(speckle((24, 24)))
-    with raises_naming(InputError, "0", "12"):
+    with raises_naming(InputError, "0 blocks", "blocks of 12"):
         equivalent_looks(speckle((8, 40)))

@@ -142,7 +142,7 @@ def test_outlines_that_the_images_projection_does_not_reach_have_no_sides_and_st
 
 
 def test_empty_tables_and_missing_crs_are_refused(image, footprints):
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "0 rows"):
         align_footprints(image, footprints.iloc[:0])
     with raises_naming(GridError, "CRS"):
         align_footprints(image, footprints.set_crs(None, allow_override=True))

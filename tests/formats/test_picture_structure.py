@@ -128,7 +128,7 @@ def test_pages_of_one_band_are_bands(tmp_path: Path) -> None:
 )
 def test_other_pages_are_refused(tmp_path: Path, second: np.ndarray) -> None:
     path = write_pages(tmp_path / "pages.tif", [np.zeros((20, 30), np.uint8), second])
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "pages.tif", "2 pages"):
         Layer.open(path)
 
 
@@ -142,7 +142,7 @@ def test_moving_pictures_are_refused(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.roll(COLOURS, shift, 0)) for shift in range(3)]
     for name in ("a.gif", "a.webp", "a.png"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        with raises_naming(InputError, "3"):
+        with raises_naming(InputError, "3 pages"):
             Layer.open(tmp_path / name)
 
 

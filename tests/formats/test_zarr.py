@@ -70,7 +70,7 @@ def _write_array(folder: Path, version: int, values: np.ndarray, dims: list[str]
 def test_an_array_is_read_with_its_position(tmp_path, version, values) -> None:
     store = write_store(tmp_path / "a.zarr", version, {"image": values})
     if version == 3 and not FINAL_3:
-        with raises_naming(InputError, "2"):
+        with raises_naming(InputError, "a.zarr", "zarr_format=2"):
             Layer.open(store)
         return
     for name in (store, f"{store}#image"):

@@ -85,7 +85,7 @@ def test_an_image_of_nothing_at_all_has_finite_scores(name):
 
 
 def test_other_bands_are_refused(name):
-    with raises_naming(InputError, "5", "3", "1"):
+    with raises_naming(InputError, "5 bands", "network of 3", "1"):
         build(name)(torch.zeros(1, 5, 64, 64))
     with pytest.raises(InputError, match="without streams"):
         create_model(in_channels=4, num_classes=5, **SPECS[name])

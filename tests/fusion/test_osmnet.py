@@ -53,5 +53,5 @@ def test_gradients_reach_every_parameter_and_it_learns_to_tell_what_is_drawn():
 
 
 def test_sizes_below_one_are_refused():
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "in_channels", "width=0"):
         OSMNet(3, 6, width=0)

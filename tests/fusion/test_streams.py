@@ -45,7 +45,7 @@ def test_streams_that_do_not_add_up_are_refused(arguments, message):
 
 
 def test_an_image_of_other_bands_is_refused():
-    with raises_naming(InputError, "5", "3", "1"):
+    with raises_naming(InputError, "5 bands", "network of 3", "1"):
         Streams((3, 1))(torch.zeros(1, 5, 4, 4))
 
 
@@ -89,12 +89,12 @@ def test_absent_streams_are_silent_and_the_mean_is_over_the_others():
 def test_weights_are_named_one_stream_after_the_other():
     assert first_weights(None, 2) == [None, None]
     assert first_weights(",imagenet", 2) == [None, "imagenet"]
-    with raises_naming(InputError, "3", "2"):
+    with raises_naming(InputError, "weights", "3 sources", "2 streams"):
         first_weights("a,b,c", 2)
 
 
 def test_options_are_one_for_all_or_one_each():
     assert one_each("unet", 2, "network") == ["unet", "unet"]
     assert one_each({"width": 4}, 2, "options") == [{"width": 4}] * 2
-    with raises_naming(InputError, "3", "2"):
+    with raises_naming(InputError, "network", "3 entries", "2 streams"):
         one_each(["a", "b", "c"], 2, "network")

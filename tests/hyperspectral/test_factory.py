@@ -52,7 +52,7 @@ def test_wrong_spectra_are_refused() -> None:
         build("ssrn", 40, 3, spectra={"reduction": "pca", "component": 8})
     with pytest.raises(InputError, match="would mix the bands of both sensors"):
         build("two-sensor", 40, 3, spectra=SPECTRA, streams=[39, 1])
-    with raises_naming(InputError, "1", "40"):
+    with raises_naming(InputError, "Choose 1", "40 bands"):
         build("ssrn", 40, 3, spectra={"reduction": "pca", "components": 41})
 
 

@@ -85,7 +85,7 @@ def test_a_single_band_and_cubes_with_bands_last_are_taken(name: str) -> None:
 def test_unknown_names_and_wrong_wavelengths_are_refused() -> None:
     with raises_naming(InputError, "'continuum'"):
         normalise(np.ones((2, 4)), "continum")
-    with raises_naming(InputError, "3", "4"):
+    with raises_naming(InputError, "3 wavelengths", "4 bands"):
         normalise(np.ones((2, 4)), "derivative", [1, 2, 3])
     with raises_naming(InputError, "2", "500", "3"):
         normalise(np.ones((2, 4)), "derivative", [400, 500, 500, 600])

@@ -78,7 +78,7 @@ def test_wrong_settings_and_foreign_reductions_are_refused(cube: np.ndarray) -> 
         SpectralInput(BANDS, ["l3"])
     with raises_naming(InputError, "'ica'"):
         SpectralInput(BANDS, reduction="ica", components=3)
-    with raises_naming(InputError, "1", "19"):
+    with raises_naming(InputError, "Choose 1", "19 after"):
         SpectralInput(BANDS, ["derivative"], "pca", 20)
     fitted = fit_reduction("pca", [(cube, np.ones(cube.shape[1:], bool))], 3)
     with raises_naming(InputError, "'pca'", "4", "20"):

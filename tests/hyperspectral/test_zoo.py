@@ -48,7 +48,7 @@ def parameters_of(name: str, bands: int, classes: int, **options: int) -> int:
 def test_parameters_are_those_of_the_published_table(name: str) -> None:
     for (bands, classes), golden in zip(CUBES, COUNTS[name], strict=True):
         if golden is None:
-            with raises_naming(InputError, "94"):
+            with raises_naming(InputError, "in_channels", "least 94"):
                 parameters_of(name, bands, classes)
         else:
             assert parameters_of(name, bands, classes) == golden - NEVER_CALLED.get(name, 0), (bands, classes)
@@ -102,7 +102,7 @@ def test_the_fewest_bands_that_fit_are_named(name: str) -> None:
     with torch.device("meta"):
         build(name, least, 2)
         if least > 1:
-            with raises_naming(InputError, least - 1, least):
+            with raises_naming(InputError, "in_channels", least - 1, least):
                 build(name, least - 1, 2)
 
 
@@ -126,7 +126,7 @@ def test_sizes_that_do_not_fit_are_refused(name: str, options: dict[str, int], m
 
 @pytest.mark.parametrize("name", ["nn", "hamida", "lee", "liu"])
 def test_patches_of_another_side_are_refused(name: str) -> None:
-    with raises_naming(InputError, "4"):
+    with raises_naming(InputError, "patches of 4"):
         build(name, 8, 2).eval().patch_scores(torch.zeros(2, 8, 4, 4))
 
 

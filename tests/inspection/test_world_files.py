@@ -72,7 +72,7 @@ def test_one_place_without_the_other_of_another_size_is_refused_by_both(contest:
     path = tmp_path / tile_path(contest, "labels", "1")
     write_geotiff(path, Layer.open(path).read()[0][:, :50], crs=None)
     assert any("labels is 50 × 64 px" in line and "world file" in line for line in problems(tmp_path, contest))
-    with raises_naming(GridError, "50", "64"):
+    with raises_naming(GridError, "top_mosaic_09cm_area1.tif", "50", "64"):
         labelled_share(tmp_path, contest)
 
 
@@ -122,7 +122,7 @@ def test_a_table_without_rows_is_refused(tmp_path: Path, caplog: pytest.LogCaptu
         Row("first", "baselines/random-forest"),
         Row("heights", "baselines/expert-rules", ("model.layers=[image, dsm]",)),
     ]
-    with caplog.at_level(logging.ERROR), raises_naming(InputError, "2") as refused:
+    with caplog.at_level(logging.ERROR), raises_naming(InputError, "far.tif", "2 rows") as refused:
         run_possible(rows, folds, Legend.load("isprs"), tmp_path / "out")
     assert "does not overlap" in str(refused.value)
     assert issubclass(GridError, DeepNets4EOError)

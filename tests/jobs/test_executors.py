@@ -131,7 +131,7 @@ def test_steps_send_only_what_is_not_finished_and_tell_what_failed() -> None:
     assert executor.names == list("acd")
     assert shares == [0.5, 0.75, 1.0]
     assert steps.failures == {"evidence": {"c": "no"}}
-    with raises_naming(RunError, "4"):
+    with raises_naming(RunError, "4 blocks"):
         RemoteSteps(Doing(*"abcd"), open_blocks, ()).finish("evidence", list("abcd"), str, [], None)
 
 

@@ -44,5 +44,5 @@ def test_parts_that_are_not_done_are_told_and_another_number_of_parts_is_refused
     assert [record.getMessage() for record in caplog.records] == [
         "of 4 parts these are not done: 2, 3; their work is done now"
     ]
-    with raises_naming(OutputError, "3", "4"):
+    with raises_naming(OutputError, "divided into 3", "4 parts"):
         journal.check_part(Part(1, 3))

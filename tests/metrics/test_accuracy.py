@@ -92,7 +92,7 @@ def test_a_class_that_is_not_mapped_has_an_area_but_no_users_accuracy():
     assert np.isnan(found.users_accuracy[2])
     assert found.producers_accuracy[2] == 0
     assert found.users_accuracy_interval[2].tolist() == [0, 1]
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "[10, 1] samples"):
         area_adjusted(np.array([[6, 4], [0, 1]]), [1, 0])
 
 
@@ -113,15 +113,15 @@ def test_the_papers_sample_size_is_reproduced_and_a_sample_of_that_size_reaches_
 
 
 def test_designs_that_carry_no_interval_are_refused():
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "needs 2"):
         area_adjusted(np.array([[1, 0], [2, 5]]), [1, 1])
-    with raises_naming(InputError, "2", "3"):
+    with raises_naming(InputError, "2", "3 mapped"):
         area_adjusted(np.ones((2, 2)), [1, 1, 1])
-    with raises_naming(InputError, "5", "3"):
+    with raises_naming(InputError, "Got 5", "3"):
         wilson_interval(5, 3)
-    with raises_naming(InputError, "95"):
+    with raises_naming(InputError, "level of 95"):
         wilson_interval(1, 3, level=95)
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "1 tile"):
         bootstrap([ConfusionMatrix(2)])
 
 

@@ -115,9 +115,9 @@ def test_marks_that_are_neither_yes_nor_no_are_refused():
 
 def test_outlines_that_cross_themselves_are_refused():
     bow = gpd.GeoDataFrame(geometry=[shapely.Polygon([(0, 0), (2, 4), (2, 0), (0, 4)])], crs="EPSG:32633")
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "1 detections"):
         evaluate_detections(bow, squares(0))
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "1 reference"):
         evaluate_detections(squares(0), bow)
 
 

@@ -197,13 +197,13 @@ def test_arrays_longer_than_one_piece_are_counted_whole():
 
 
 def test_what_cannot_be_counted_is_refused():
-    with raises_naming(InputError, "2", "3"):
+    with raises_naming(InputError, "(2,)", "(3,)"):
         ConfusionMatrix(2).update(np.zeros(2, int), np.zeros(3, int))
     with raises_naming(InputError, "float64"):
         ConfusionMatrix(2).update(np.zeros(2, int), np.zeros(2))
     with raises_naming(InputError, "num_classes", "0"):
         ConfusionMatrix(0)
-    with raises_naming(InputError, "2", "3"):
+    with raises_naming(InputError, "Got 2", "3 classes"):
         ConfusionMatrix(2) + ConfusionMatrix(3)
     with pytest.raises(InputError, match="expected square integers"):
         ConfusionMatrix.from_matrix(np.eye(3))
@@ -252,7 +252,7 @@ def test_erosion_keeps_the_input_and_refuses_negative_radii():
     before = image.copy()
     erode_boundaries(image, 3)
     np.testing.assert_array_equal(image, before)
-    with raises_naming(InputError, "-1"):
+    with raises_naming(InputError, "radius of -1"):
         erode_boundaries(image, -1)
 
 
@@ -265,7 +265,7 @@ def test_a_single_pixel_has_no_kappa_for_chance_would_be_right_as_well():
 
 def test_counts_of_any_type_are_taken_unless_they_are_negative():
     assert ConfusionMatrix.from_matrix(np.eye(2, dtype=np.uint64)).matrix.tolist() == [[1, 0], [0, 1]]
-    with raises_naming(InputError, "-5", "3"):
+    with raises_naming(InputError, "counts from -5", "3"):
         ConfusionMatrix.from_matrix([[1, -5], [2, 3]])
 
 
@@ -273,7 +273,7 @@ def test_classes_to_ignore_may_come_from_a_generator_and_must_exist():
     counts = ConfusionMatrix.from_matrix([[1, 2, 0], [3, 4, 0], [0, 0, 9]])
     assert counts.ignoring(index for index in [1]).matrix.tolist() == [[1, 0], [0, 9]]
     for strange in (7, -1):
-        with raises_naming(InputError, strange, "0", "2"):
+        with raises_naming(InputError, "to ignore", strange, "0", "2"):
             counts.ignoring([strange])
 
 

@@ -32,7 +32,7 @@ def test_coordinates_that_are_no_cloud_are_refused(xyz, message):
 
 
 def test_a_measurement_of_another_length_is_refused():
-    with raises_naming(InputError, "3", "2"):
+    with raises_naming(InputError, "3 values", "2 points"):
         PointCloud(np.zeros((2, 3)), intensity=np.zeros(3, np.float32))
 
 

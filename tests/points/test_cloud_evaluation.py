@@ -60,7 +60,7 @@ def test_other_points_are_refused(files: tuple[Path, Path], tmp_path: Path) -> N
     with raises_naming(InputError, "900", "899"):
         evaluate_cloud(files[0], fewer, unknown_is_void=True)
     other = write_las(tmp_path / "other.laz", scattered(900, seed=1))
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "labelled.laz", "from point 0"):
         evaluate_cloud(files[0], other, unknown_is_void=True)
     with pytest.raises(InputError, match="holds no legend and none was given"):
         evaluate_cloud(files[1], files[1])
@@ -87,7 +87,7 @@ def test_coarser_coordinates_of_the_same_points_are_the_same(
     moved = laspy.read(coarse)
     moved.x = np.asarray(moved.x) + 2 * scale
     moved.write(tmp_path / "moved.laz")
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "labelled.laz", "from point 0"):
         evaluate_cloud(files[0], tmp_path / "moved.laz", unknown_is_void=True)
 
 

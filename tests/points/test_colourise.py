@@ -125,7 +125,7 @@ def test_an_orthophoto_elsewhere_or_without_colours_is_refused(tmp_path: Path, o
     with pytest.raises(InputError, match="covers no point"):
         label_cloud(far, NeighbourCount(needs=("colour",)), tmp_path / "out.laz", orthophoto=Orthophoto(ortho))
     grey = write_geotiff(tmp_path / "grey.tif", IMAGE[:1], crs="EPSG:2154")
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "grey.tif", "1 bands"):
         Orthophoto(grey)
     words = write_geotiff(tmp_path / "words.tif", IMAGE.astype(np.uint16), crs="EPSG:2154")
     with raises_naming(InputError, "uint16", "8"):

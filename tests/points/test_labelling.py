@@ -272,7 +272,7 @@ def test_scores_of_a_wrong_shape_are_refused(tmp_path: Path) -> None:
         def scores(self, cloud: PointCloud) -> np.ndarray:
             return super().scores(cloud)[:, :2]
 
-    with raises_naming(InputError, "20", "2", "3"):
+    with raises_naming(InputError, "(20, 2)", "(20, 3)"):
         label_cloud(write_las(tmp_path / "a.laz", scattered(20)), Wrong(), tmp_path / "out.laz")
 
 

@@ -204,7 +204,7 @@ def test_a_flight_shows_each_side_of_a_heap_from_its_own_side(tmp_path):
 
 
 def test_a_flight_says_where_no_point_is(tmp_path):
-    with raises_naming(InputError, "30"):
+    with raises_naming(InputError, "within 30"):
         fly_around(field(), (0.0, 0.0), tmp_path)
     with raises_naming(InputError, "elevation_deg", "90"):
         fly_around(field(), tuple(FAR[:2]), tmp_path, elevation_deg=90)

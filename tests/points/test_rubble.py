@@ -281,7 +281,7 @@ def test_values_that_are_no_heights_are_unknown_and_counted(houses, after):
     assert table.loc["b", "height_pre_m"] == 5
     assert (table["rule_m3"].dropna() >= 0).all()
     assert (table["volume_pre_m3"].dropna() >= 0).all()
-    with raises_naming(InputError, "4", "3"):
+    with raises_naming(InputError, "4 values", "3 cannot"):
         debris_volumes(after, houses.assign(tall=["abc", "-1", "0", ""]), options=options)
 
 

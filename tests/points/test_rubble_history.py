@@ -114,7 +114,7 @@ def test_dates_out_of_order_and_twice_are_refused(houses):
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
             debris_history(heights, dates, houses, OPTIONS)
-    with raises_naming(GridError, "4"):
+    with raises_naming(GridError, "4 footprints"):
         debris_history(heights, ("a", "b", "c"), houses.translate(9e4).to_frame("geometry"), OPTIONS)
     assert parse_dated("no-date=a.tif") == ("no-date=a", "no-date=a.tif")
     assert parse_dated("2018-14=a.tif") == ("2018-14=a", "2018-14=a.tif"), "there is no such month"

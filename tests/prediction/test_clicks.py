@@ -112,7 +112,7 @@ def test_weights_follow_clicks_stay_near_the_start_and_go_back(clicked_run: Run)
         np.testing.assert_array_equal(value.numpy(), weights[name].numpy())
     with pytest.raises(InputError, match="Click inside"):
         session.click(96, 0, 0)
-    with raises_naming(InputError, "9"):
+    with raises_naming(InputError, "9 channels"):
         ClickSession(clicked_run.segmenter, np.zeros((9, 32, 32), np.float32))
 
 

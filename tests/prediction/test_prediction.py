@@ -378,7 +378,7 @@ def test_too_little_memory_is_refused_with_what_would_do(pixel_run, image, tmp_p
 
 def test_scene_that_does_not_fit_is_refused_before_anything_is_written(pixel_run, tmp_path):
     image = write(tmp_path / "image.tif", make_image()[:2])
-    with raises_naming(RunError, "2", "3"):
+    with raises_naming(RunError, "image.tif", "2 bands", "training had 3"):
         predict(pixel_run, image, tmp_path / "labels.tif", single())
     assert [path.name for path in tmp_path.iterdir()] == ["image.tif"]
 
@@ -430,7 +430,7 @@ def test_parts_in_any_order_make_the_bits_of_one_job(network_run, image, tmp_pat
     assert 0 < begun.computed < whole.computed
     assert sum(each.tiles for each in (*parts, begun)) == whole.tiles
     assert part(1).computed == 0
-    with raises_naming(OutputError, "3", "4"):
+    with raises_naming(OutputError, "--overwrite", "3 parts", "now into 4"):
         part(1, 4)
     with raises_naming(OutputError, "--overwrite", "--resume"):
         predict(network_run, image, out, single(probabilities=probabilities, **shared))

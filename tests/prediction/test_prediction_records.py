@@ -185,7 +185,7 @@ def test_nameless_bands_of_a_file_with_more_are_not_guessed(image) -> None:
     first_two = InputSpec.measure([Scene.open(image=Layer.open(image).subset([1, 2]))])
     classifier = PixelClassifier(LogisticRegression(), first_two, LEGEND)
     scene = open_scene(image, classifier)
-    with raises_naming(RunError, "3", "2"):
+    with raises_naming(RunError, "image.tif", "3 bands", "training had 2"):
         classifier.inputs.check(scene)
 
 

@@ -74,7 +74,7 @@ def test_a_transposed_cube_is_turned_to_fit_its_labels(
 
 def test_labels_of_another_size_are_refused(mat: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "gt.npy", np.kron(LABELS, np.ones((2, 2), np.uint8)))
-    with raises_naming(GridError, "10", "9", "20", "18", "2"):
+    with raises_naming(GridError, "a.mat", "has 10", "9 pixels", "20", "18", "2 times"):
         Scene.open(image=mat, labels=tmp_path / "gt.npy")
     np.save(tmp_path / "gt.npy", LABELS[:7])
     with pytest.raises(GridError, match="their pixels cannot be matched"):

@@ -21,7 +21,7 @@ def test_files_without_names_get_the_usual_ones_and_names_given_go_first():
     assert layer_names("image", plain, ["nir", "red", "green"]) == ["nir", "red", "green"]
     assert layer_names("image", ["NIR", "red"]) == ["NIR", "red"]
     assert layer_names("sar", plain) == plain
-    with raises_naming(InputError, "3", "2"):
+    with raises_naming(InputError, "3 bands", "2 names"):
         layer_names("image", plain, ["nir", "red"])
 
 

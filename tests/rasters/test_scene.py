@@ -451,12 +451,12 @@ def test_a_truncated_file_is_named_when_read(tmp_path: Path) -> None:
 
 
 def test_an_array_without_pixels_is_refused() -> None:
-    with raises_naming(InputError, "3", "0", "5"):
+    with raises_naming(InputError, "(3, 0, 5)"):
         Layer.open(np.zeros((3, 0, 5)))
 
 
 def test_a_band_that_is_not_there_is_refused(ramp: np.ndarray) -> None:
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "bands 1–1"):
         Layer.open(ramp, bands=[2])
 
 

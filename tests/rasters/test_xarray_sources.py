@@ -205,7 +205,7 @@ def test_arrays_whose_bands_come_last_are_refused_with_the_order() -> None:
     for layers in ({"labels": np.zeros((40, 30), np.uint8)}, {"dsm": np.zeros((40, 30), np.float32)}):
         with pytest.raises(GridError, match="moveaxis"):
             Scene.open(**layers, image=np.zeros((40, 30, 10), np.uint8))
-    with raises_naming(GridError, "30", "40"):
+    with raises_naming(GridError, "has 30", "40 pixels"):
         Scene.open(image=np.zeros((3, 30, 40), np.uint8), labels=np.zeros((40, 30), np.uint8))
     assert Scene.open(image=np.zeros((3, 40, 30), np.uint8), labels=np.zeros((40, 30), np.uint8)).shape == (40, 30)
 

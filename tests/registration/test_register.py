@@ -215,7 +215,7 @@ def test_a_pair_can_be_taken_as_registered_without_a_look_at_its_pixels(post, mo
 
 def test_a_pair_too_small_to_be_measured_can_be_taken_as_registered(post):
     small = as_layer(post[..., :30, :30])
-    with raises_naming(GridError, "30", "48"):
+    with raises_naming(GridError, "share 30", "least 48"):
         register(small, small)
     taken = assume_registered(small, small)
     assert taken.status == "ok"

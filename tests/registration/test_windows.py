@@ -58,7 +58,7 @@ def test_forty_eight_pixels_of_overlap_are_the_least(col, row):
 def test_images_beside_each_other_and_small_ones_get_different_messages():
     with raises_naming(GridError, "0", "170", "150", "340"):
         make_pair(at(340, 0), at(0, 0))
-    with raises_naming(GridError, "40", "30", "2"):
+    with raises_naming(GridError, "share 40", "30 pixels", "pixels of 2"):
         make_pair(at(0, 0, (30, 40), 2.0), at(0, 0))
 
 

@@ -58,5 +58,5 @@ def test_each_stride_adds_the_scores_of_one_more_level(stride: int, steps: int) 
 
 
 def test_another_stride_is_refused() -> None:
-    with raises_naming(InputError, "32", "16", "8"):
+    with raises_naming(InputError, "stride=4", "32, 16 or 8"):
         FCN(3, 2, stride=4)

@@ -37,7 +37,7 @@ def test_each_window_is_scaled_by_its_own_values_and_a_grey_one_stays_grey():
 
 @pytest.mark.parametrize("channels", [(16,), (32, 16, 8, 8)])
 def test_decoders_of_other_than_two_or_three_stages_are_refused(channels):
-    with raises_naming(InputError, "2", "3"):
+    with raises_naming(InputError, "decoder_channels", "expected 2", "3 numbers"):
         light_unet(3, 2, decoder_channels=channels)
 
 

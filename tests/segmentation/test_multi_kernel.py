@@ -62,7 +62,7 @@ def test_an_unknown_head_is_refused_with_the_nearest():
 
 
 def test_a_network_without_a_last_convolution_is_refused():
-    with raises_naming(InputError, "3"):
+    with raises_naming(InputError, "3 channels"):
         last_layer(nn.Linear(3, 3), 3)
 
 
@@ -73,5 +73,5 @@ def test_kernels_without_a_middle_are_refused(kernels):
 
 
 def test_a_network_that_ends_in_a_transposed_convolution_takes_no_head():
-    with raises_naming(InputError, "16"):
+    with raises_naming(InputError, "16 channels"):
         create_model("fc-ef", in_channels=6, num_classes=16, head="multi-kernel")

@@ -121,10 +121,10 @@ def test_a_batch_of_one_trains_whatever_its_size(side):
 
 
 def test_another_number_of_bands_is_refused():
-    with raises_naming(InputError, "4", "3"):
+    with raises_naming(InputError, "in_channels", "4 bands", "SegNet of 3"):
         tiny()(torch.zeros(1, 4, 32, 32))
 
 
 def test_sizes_below_one_are_refused():
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "in_channels", "width=0"):
         SegNet(3, 2, width=0)

@@ -72,7 +72,7 @@ def test_any_network_takes_the_head(name: str) -> None:
 
 
 def test_a_network_whose_last_layer_is_used_in_other_ways_is_refused() -> None:
-    with raises_naming(InputError, "3"):
+    with raises_naming(InputError, "3 channels"):
         create_model("hyperspectral/hu", in_channels=103, num_classes=3, head="heteroscedastic")
 
 
@@ -108,5 +108,5 @@ def test_label_smoothing_and_bootstrapping_are_sums_of_losses() -> None:
 
 @pytest.mark.parametrize("wrong", [{"rank": -1}, {"temperature": 0.0}, {"samples": 3}])
 def test_heads_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "rank", "temperature"):
         HeteroscedasticHead(4, 2, **wrong)

@@ -104,7 +104,7 @@ def test_a_registered_network_keeps_its_numbers():
 def test_networks_without_dropout_are_refused(network):
     with raises_naming(InputError, "Conv2d"):
         DropoutPasses(nn.Conv2d(3, 2, 1), passes=3)
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "dropout_passes", "least 2"):
         DropoutPasses(network, passes=1)
 
 

@@ -328,7 +328,7 @@ def test_a_network_of_one_size_keeps_that_of_its_tiles_and_a_free_batch(tmp_path
     assert "depends on the size of the image" in caplog.text
     batch = np.random.default_rng(1).normal(size=(3, 4, 64, 64)).astype(np.float32)
     np.testing.assert_allclose(logits_of(done.path, batch), fixed.segmenter.predict_raw(batch), atol=1e-5)
-    with raises_naming(RunError, "64"):
+    with raises_naming(RunError, "image of 64"):
         Reference(fixed.segmenter, 64).agreement(made_wrong(done.path.read_bytes(), transposed))
 
 

@@ -196,7 +196,7 @@ def test_every_difference_is_named_at_once():
     assert "layer 'dsm' is missing (the scene has ['image']); give dsm=FILE, or train with" in text
     nine = tuple(f"b{number}" for number in range(9))
     wide = InputSpec({"image": layer_input(bands=nine, mean=(0.0,) * 9, std=(1.0,) * 9)})
-    with raises_naming(RunError, "9", "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"):
+    with raises_naming(RunError, "9 (b0, b1, b2, b3, b4, b5, b6, b7"):
         wide.check(scene(RAMP))
 
 

@@ -72,7 +72,7 @@ def test_one_class_and_one_band_can_be_asked_for_and_none_cannot():
     network = create_model("osmnet", in_channels=1, num_classes=1, width=2)
     assert network(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 8, 8)
     for sizes in ({"in_channels": 1, "num_classes": 0}, {"in_channels": 0, "num_classes": 1}):
-        with raises_naming(InputError, "1"):
+        with raises_naming(InputError, "in_channels", "least 1"):
             create_model("osmnet", width=2, **sizes)
 
 

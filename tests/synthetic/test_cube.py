@@ -120,7 +120,7 @@ def test_files_are_marked_as_synthetic_and_open_as_layers(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("bands", "factor"), [(3, 4), (10, 0), (10, 500)])
 def test_cubes_that_cannot_be_are_refused(bands: int, factor: int) -> None:
-    with raises_naming(InputError, bands, factor):
+    with raises_naming(InputError, "bands", bands, factor):
         CITY.cube(bands=bands, factor=factor)
 
 

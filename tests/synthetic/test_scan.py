@@ -92,9 +92,9 @@ def test_the_same_seed_is_the_same_scan_and_bad_options_are_refused(city):
     one, other = aerial_scan(city.post, 1.0), aerial_scan(city.post, 1.0)
     assert (one.xyz == other.xyz).all()
     assert (one.xyz[:5] != aerial_scan(city.post, 1.0, seed=1).xyz[:5]).any()
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "max_angle_deg", "density is 0"):
         aerial_scan(city.pre, 0)
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "1 scanner"):
         terrestrial_scan(city.pre, np.array([[0.0, 0.0]]))
 
 

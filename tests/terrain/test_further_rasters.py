@@ -45,7 +45,7 @@ def test_what_is_no_length_is_refused_by_name(tmp_path, unit):
     path = write_geotiff(tmp_path / "h.tif", np.ones((4, 4), np.float32))
     with rasterio.open(path, "r+") as file:
         file.units = (unit,)
-    with raises_naming(InputError, unit):
+    with raises_naming(InputError, "h.tif", unit):
         open_further(path, "--set dem", "metres")
 
 

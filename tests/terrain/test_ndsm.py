@@ -17,7 +17,7 @@ NDSM = ("ndsm",)
 def test_with_a_terrain_model_it_is_the_difference_and_gaps_stay_gaps():
     dsm, dtm = np.array([[7.0, np.nan, 3.0]]), np.array([[5.0, 1.0, 4.0]])
     assert np.array_equal(ndsm(dsm, dtm), [[2, np.nan, -1]], equal_nan=True)
-    with raises_naming(InputError, "1", "3"):
+    with raises_naming(InputError, "(1, 3)", "(3, 1)"):
         ndsm(dsm, dtm.T)
 
 
@@ -57,7 +57,7 @@ def test_the_raster_knows_its_band_its_ground_and_where_nothing_was_seen(tmp_pat
 
 
 def test_rasters_of_several_bands_and_files_in_the_way_are_refused(tmp_path):
-    with raises_naming(InputError, "4"):
+    with raises_naming(InputError, "4 bands"):
         composite_raster(CITY.image, tmp_path / "a.tif", channels=NDSM)
     (tmp_path / "b.tif").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):

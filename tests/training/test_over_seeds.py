@@ -56,7 +56,7 @@ def test_finished_seeds_are_kept_by_resume_where_the_recipe_is_the_same(cube: Pa
     ended = TrainOptions(resume=True, finish=True)
     train_seeds("hyperspectral/lda", out, 3, data=cube, overrides=OVERRIDES, options=ended)
     assert len(json.loads((out / "seeds.json").read_text())["runs"]) == 2  # the third was not begun
-    with raises_naming(InputError, "0", "3"):
+    with raises_naming(InputError, "0 of 3 seeds"):
         train_seeds("hyperspectral/lda", tmp_path / "new", 3, data=cube, overrides=OVERRIDES, options=ended)
     train_seeds("hyperspectral/lda", out, 3, data=cube, overrides=OVERRIDES, options=TrainOptions(resume=True))
     assert card.stat().st_mtime_ns == before

@@ -172,7 +172,7 @@ def test_classes_that_cannot_be_in_both_parts_are_named():
     ):
         split_components(labels, NAMES, 0.5, 0, 0)
     labels[0][0, 7], labels[0][9, 9] = 0, 1
-    with raises_naming(InputError, "9"):
+    with raises_naming(InputError, "data.split", "within 9"):
         split_components(labels, NAMES, 0.5, 9, 0)
     with raises_naming(InputError, "'test'"):
         PixelSplit(labels[0]).area("test")

@@ -151,7 +151,7 @@ def test_within_torchrun_its_processes_are_the_devices(tmp_path: Path, monkeypat
     assert Rank.current() == Rank(3, 4, 1, 2)
     with raises_naming(InputError, "4", "--devices"):
         deepnets4eo.train(make_recipe(), tmp_path, options=TrainOptions("cpu", devices=2))
-    with raises_naming(InputError, "4"):
+    with raises_naming(InputError, "train.batch_size", "4 devices"):
         deepnets4eo.train(make_recipe("train.batch_size=6"), tmp_path, options=TrainOptions("cpu"))
     with pytest.raises(SystemExit) as end:
         Rank.current().end_unless_first()

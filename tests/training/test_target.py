@@ -82,7 +82,7 @@ def test_depth_of_zero_is_void_unless_the_recipe_says_other(tmp_path: Path) -> N
     assert check(tmp_path, depth, "target.quantity=depth").pixels == (depth > 0).sum() - _withheld(tmp_path, depth)
     with pytest.raises(InputError, match="zeros are void"):
         check(tmp_path, np.where(HEIGHTS < 1, 0, HEIGHTS - 0.99), "target.quantity=depth")
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "height.tif", "values are 0"):
         check(tmp_path, np.zeros_like(HEIGHTS), "target.quantity=depth")
 
 

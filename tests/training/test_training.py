@@ -320,7 +320,7 @@ def test_whole_scenes_can_be_validated_on(data: Path, tiny: str, tmp_path: Path)
     run = deepnets4eo.train(make_recipe(*overrides), tmp_path / "run", data=data)
     split = metrics(run)["protocol"]["split"]
     assert split["scenes"] == {"place0": ["train"], "place1": ["val"]}
-    with raises_naming(InputError, "0", "2"):
+    with raises_naming(InputError, "data.split", "0 of 2 scenes"):
         prepare(make_recipe("data.split=scenes", "data.val_scenes=[x]", f"data.folders=[{data}]"))
 
 

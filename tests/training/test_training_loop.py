@@ -213,7 +213,7 @@ def test_a_checkpoint_with_a_changed_bit_is_refused(tmp_path: Path, where: str) 
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
-    with raises_naming(RunError, "1"):
+    with raises_naming(RunError, "train.lr", "epoch 1"):
         fit_network(
             make_network(), lambda net, batch: step(net, batch) * float("nan"), Batches(), Scores([0.1]),
             Fit(settings(), tmp_path, "recipe"),

@@ -100,7 +100,7 @@ def test_groups_of_scenes_stay_together() -> None:
     assert len(validated) == 1
     assert validated | trained == set(groups)
     assert not validated & trained
-    with raises_naming(InputError, "0", "3"):
+    with raises_naming(InputError, "data.split", "0 of 3 events"):
         SplitRule("events", 0.3, 0, val_names=["storm"], names_key="data.names").assign_blocks(scenes, groups)
 
 

@@ -131,9 +131,9 @@ def test_a_damaged_file_is_refused(change, tmp_path) -> None:
 def test_it_says_what_it_lacks() -> None:
     with pytest.raises(InputError, match="no components yet; fit the classifier"):
         SMALL.compute(CUBE)
-    with raises_naming(InputError, "1", "2"):
+    with raises_naming(InputError, "1 training", "2 principal"):
         SMALL.fit(CUBE.cut(Window(0, 0, 1, 1)))
-    with raises_naming(InputError, "12", "3"):
+    with raises_naming(InputError, "12 bands", "image has 3"):
         FITTED.columns(Bands(np.zeros((3, 1, 1), np.float32), NAMES[:3]))
     with raises_naming(InputError, "radii_px"):
         ProfileOptions(radii_px=(0,))

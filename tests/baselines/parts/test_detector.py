@@ -198,7 +198,7 @@ def test_boxes_may_come_from_a_vector_layer(training, legend, detector):
     from_labels = references(training, legend, "car")
     for one, other in zip(from_layers, from_labels, strict=True):
         assert np.allclose(one.boxes[:, :4], other.boxes[:, :4], atol=0.3)
-    with raises_naming(InputError, "4"):
+    with raises_naming(InputError, "4 layers"):
         references(bare, legend, "car", layers[:4])
 
 

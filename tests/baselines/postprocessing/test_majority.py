@@ -86,5 +86,5 @@ def test_running_sums_beyond_32_bits_do_no_harm():
 
 @pytest.mark.parametrize("radius", [0, -1, 1001])
 def test_a_radius_out_of_range_is_refused(radius):
-    with raises_naming(InputError, radius):
+    with raises_naming(InputError, "radius_px", radius):
         majority_filter(np.zeros((3, 3), np.uint8), radius)

@@ -129,7 +129,7 @@ def test_it_nests_and_hands_the_device_on(tmp_path):
 
 
 def test_steps_that_the_inputs_do_not_suit_are_named_beforehand():
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "step 2"):
         PostProcessed(rules(), ["majority", {"crf": {"guide": ["intensity"]}}])
     bare = InputSpec.measure([Scene.open(image=CITY.image)], ("image",))
     inner = ExpertRules(

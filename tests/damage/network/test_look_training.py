@@ -71,7 +71,7 @@ def test_one_pair_alone_is_refused_with_what_to_do_instead(tmp_path: Path, caplo
     with caplog.at_level(logging.INFO), raises_naming(InputError, "DIR", "--update"):
         train("damage/look", tmp_path / "run", data=write_xbd(tmp_path / "xbd", (3,)))
     assert not (tmp_path / "run").exists()
-    with raises_naming(InputError, "2", "20"):
+    with raises_naming(InputError, "2 events", "20 buildings"):
         train("damage/look", tmp_path / "run", data=write_xbd(tmp_path / "small", (3, 4)))
 
 

@@ -81,7 +81,7 @@ def test_pairs_of_other_bands_or_without_data_are_refused(pairs) -> None:
             image = np.full((bands, 64, 64), value, np.float32)
             self.scene = Scene.open(pre=image, post=image)
 
-    with raises_naming(InputError, "1", "3"):
+    with raises_naming(InputError, "1 (odd), 3 (odd)"):
         measure_pairs([Pair(3, 1), Pair(1, 1)])
     with pytest.raises(InputError, match="the pre images have no valid pixel near a building"):
         measure_pairs([Pair(3, np.nan)])

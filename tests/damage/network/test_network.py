@@ -57,7 +57,7 @@ def test_it_is_found_by_its_name():
 
 
 def test_bands_that_two_dates_cannot_share_are_refused():
-    with raises_naming(InputError, "7"):
+    with raises_naming(InputError, "7 bands"):
         DamageNet(7, 4)
 
 

@@ -58,7 +58,7 @@ def test_its_weights_stay_below_twenty_megabytes():
 def test_an_odd_number_of_bands_and_one_stage_are_refused():
     with pytest.raises(InputError, match="give both dates the same bands"):
         DamageNet(5, 4)
-    with raises_naming(InputError, "2", "3"):
+    with raises_naming(InputError, "decoder_channels", "2 or 3 numbers"):
         DamageNet(6, 4, decoder_channels=(16,))
 
 

@@ -107,7 +107,7 @@ def test_a_row_is_run_again_where_another_run_lies_behind_the_path_that_it_start
 def test_no_place_is_trained_and_tested_on() -> None:
     with pytest.raises(InputError, match="a would be trained and tested on"):
         BenchmarkScenes({"a": {}}, {"a": {}, "b": {}})
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "0 scenes"):
         BenchmarkScenes({}, {"b": {}})
 
 

@@ -97,7 +97,7 @@ def test_touching_rectangles_do_not_overlap_and_crossed_ones_do():
 
 def test_an_unknown_layout_and_an_empty_extent_are_refused():
     style = WorldStyle.load("suburb")
-    with raises_naming(InputError, "0"):
+    with raises_naming(InputError, "extent_m", "above 0"):
         lay_out(style, (0.0, 100.0), np.random.default_rng(0))
     with raises_naming(InputError, "suburb.yaml", '"moon"'):
         lay_out(replace(style, layout="moon"), (100.0, 100.0), np.random.default_rng(0))

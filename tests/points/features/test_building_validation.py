@@ -88,7 +88,7 @@ def test_groups_are_those_of_single_linkage_whatever_the_blocks(monkeypatch):
 
 def test_scores_of_other_points_are_refused():
     cloud, scores = make_groups({SURE: 20})
-    with raises_naming(InputError, "20"):
+    with raises_naming(InputError, "20 points"):
         validate_buildings(cloud, np.ones(20, bool), scores[:5], 0)
-    with raises_naming(InputError, "2"):
+    with raises_naming(InputError, "class 2"):
         validate_buildings(cloud, np.ones(20, bool), scores, 2)

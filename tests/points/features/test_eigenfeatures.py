@@ -164,7 +164,7 @@ def test_what_features_cannot_be_made_of_is_refused():
     with raises_naming(InputError, "near_infrared"):
         neighbourhood_features(cloud, FeatureOptions(measured=("near_infrared",)))
     unknown = PointCloud(cloud.xyz, intensity=np.full(50, np.nan, np.float32))
-    with raises_naming(InputError, "50"):
+    with raises_naming(InputError, "50 points"):
         neighbourhood_features(unknown, FeatureOptions(measured=("intensity",)))
     far = PointCloud(np.array([[0.0, 0, 0], [1e9, 0, 0]]))
     with raises_naming(InputError, "1", "048", "576", "0.2"):

@@ -159,7 +159,7 @@ def test_nyu_is_read_frame_by_frame_in_40_and_13_classes(tmp_path):
 
 def test_classes_of_nyu_are_not_guessed(tmp_path):
     write_nyu(tmp_path)
-    with raises_naming(InputError, "13", "40"):
+    with raises_naming(InputError, "expected 13", "40"):
         find_nyu(tmp_path, 37)
     whole = (tmp_path / "class13Mapping.mat").read_bytes()
     for damaged in (whole[:150], whole[:126] + b"XX" + whole[128:], b"", b"x" * 600):
@@ -172,7 +172,7 @@ def test_classes_of_nyu_are_not_guessed(tmp_path):
 
 
 def test_frames_that_do_not_fit_are_refused():
-    with raises_naming(InputError, "3", "64", "95"):
+    with raises_naming(InputError, "(3, 64, 95)"):
         Frame("a", FRAME.colour[..., 1:], FRAME.depth_m, INTRINSICS)
     with pytest.raises(InputError, match="no pixel of known depth"):
         Frame("a", FRAME.colour, np.zeros(SHAPE, np.float32), INTRINSICS)

@@ -69,7 +69,7 @@ def test_labels_outside_the_legend_stop_the_training(tmp_path):
     strange = make_frame()
     strange.labels[9, 9] = 77
     write_organised(strange, tmp_path / "learn.npz")
-    with raises_naming(LabelError, "77"):
+    with raises_naming(LabelError, "77 (1 pixels)"):
         train("points/snapnet-r", tmp_path / "run", data=tmp_path, overrides=[*SMALL, "data.val_scenes=[]", "data.val_share=0"],
               options=CPU)  # fmt: skip
 

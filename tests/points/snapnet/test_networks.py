@@ -92,7 +92,7 @@ def test_the_fusion_starts_from_the_runs_of_its_two_networks(tmp_path):
 
 
 def test_images_of_other_bands_are_refused():
-    with raises_naming(InputError, "4", "3"):
+    with raises_naming(InputError, "in_channels", "4 bands", "U-Net of 3"):
         SnapNetUNet(3, 4, **TINY)(torch.zeros(1, 4, 32, 32))
 
 

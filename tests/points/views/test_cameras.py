@@ -133,7 +133,7 @@ def test_wrong_angles_distances_and_surfaces_are_refused(surface):
         Camera.around(surface, 1, seed=0, elevation_deg=(80, 100))
     with raises_naming(InputError, "distances_m"):
         Camera.around(surface, 1, seed=0, distances_m=(0,))
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "overlap 1"):
         Camera.above(surface, overlap=1)
     with pytest.raises(InputError, match="no vertices"):
         Camera.around(triangles(), 1, seed=0)

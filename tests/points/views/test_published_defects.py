@@ -55,7 +55,7 @@ def test_background_votes_for_no_face_and_the_first_face_is_not_the_last():
 def test_a_face_number_equal_to_the_number_of_faces_is_refused():
     surface = triangles(PLANE)
     view = FaceView(np.ones((2, 2), np.int32), np.ones((2, 2), np.float32), Camera(**DOWN))
-    with raises_naming(InputError, "1"):
+    with raises_naming(InputError, "faces 1"):
         Votes(surface, 2).add(view, np.full((2, 2, 2), 0.5, np.float32))
 
 

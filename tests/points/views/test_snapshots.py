@@ -76,7 +76,7 @@ def test_intensity_that_is_unknown_throughout_is_black():
 
 
 def test_a_view_of_another_surface_is_refused(surface):
-    with raises_naming(InputError, "0", "2", "-1", "1"):
+    with raises_naming(InputError, "faces 0 to 2", "surface of 2", "-1 to 1"):
         snapshot(surface, view_of([[0, 1, 2, 0]] * 2))
 
 

@@ -65,9 +65,9 @@ def test_splats_count_once_a_pixel():
 
 def test_scores_that_do_not_fit_are_refused(surface):
     view, logits = next(random_views())
-    with raises_naming(InputError, "3", "9", "12", "4"):
+    with raises_naming(InputError, "(3, 9, 12)", "(4, 9, 12)"):
         Votes(surface, 4).add(view, logits[:3].astype(np.float32))
-    with raises_naming(InputError, "0", "1"):
+    with raises_naming(InputError, "probabilities, 0 to 1"):
         Votes(surface, 4).add(view, logits.astype(np.float32))
     with pytest.raises(InputError, match="expected one each"):
         to_points(surface, np.zeros((3, 4)), PointCloud(np.zeros((1, 3))))
