@@ -17,6 +17,8 @@ Group = Literal[
     "segmenters",  # class with `restore`, as NetworkSegmenter has it
     "point_labellers",  # function(folder of a run, or nothing) → points.PointLabeller
     "readers",  # suffix without dot → function(path, rasters.OpenRequest) → rasters.Source
+    "vector_readers",  # suffix without dot → function(path) → geopandas.GeoDataFrame
+    "point_readers",  # suffix without dot → function(path, points.CloudRequest) → points.CloudFile
     "inspections",  # suffix without dot → function(path, legend or None) → inspection.Inspection
     "evidences",  # function(inputs, settings, weight or None) → list of damage.site.ScoreEvidence
     "damage_pairs",  # source of a damage recipe → function(recipe) → damage.MadeUpPairs

@@ -201,7 +201,7 @@ def group_numbers(
     return _numbers(lab, smooth, np.array(colours))
 
 
-def _numbers(lab: Floats, smooth: Mask, colours: Floats) -> NDArray[np.intp]:
+def _numbers(lab: FloatImage, smooth: Mask, colours: Floats) -> NDArray[np.intp]:
     """Return the number of the nearest colour (K, 3) of each smooth pixel (h, w) of CIELAB (3, h, w), −1 for other pixels."""
     return np.where(smooth, _nearest(lab.reshape(3, -1).T, colours).reshape(smooth.shape), -1)
 

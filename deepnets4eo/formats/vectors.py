@@ -34,6 +34,7 @@ from deepnets4eo.formats.drivers import describe_head, is_raster, leave_out_vect
 from deepnets4eo.formats.unpacking import UnpackLimits, check_unpacked_size, unpack
 from deepnets4eo.formats.web import WebRequest, download, failure_text
 from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES
+from deepnets4eo.plugins import load_plugin, plugins_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -97,11 +98,32 @@ def vector_file(source: str | Path, limit_bytes: int = UnpackLimits.max_bytes) -
     with ExitStack() as files:
         with Reading(source, _REMEDY):
             inner = files.enter_context(unpack(files.enter_context(_local(str(source), limit_bytes)), limit_bytes))
+            inner = files.enter_context(_read_with_plugin(inner, str(source)))
             _check(inner, str(source), limit_bytes)
             files.enter_context(_gdal_offline())
             named = files.enter_context(_by_content(inner))
         with Reading(source, _REMEDY):  # what libraries raise for geometries and CRSs has classes of its own
             yield named
+
+
+@contextmanager
+def _read_with_plugin(path: Path, name: str) -> Iterator[Path]:
+    """Provide the file itself, or the table of the reader that another package has registered for its suffix as a FlatGeobuf file."""
+    entry = plugins_of("vector_readers").get(path.suffix.lower().removeprefix("."))
+    if entry is None:
+        yield path
+        return
+    import geopandas as gpd
+
+    remedy = f"Its reader is {entry.value}: report it to the authors of that package."
+    with Reading(name, remedy):
+        table = load_plugin(entry)(str(path))
+    if not isinstance(table, gpd.GeoDataFrame):
+        raise InputError(f"{name} was read as {type(table).__name__}; expected a geopandas.GeoDataFrame. {remedy}")
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / f"{path.stem}.fgb"
+        table.to_file(made, driver="FlatGeobuf", SPATIAL_INDEX="NO")  # an index would change the order of rows
+        yield made
 
 
 @contextmanager

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .evaluation import evaluate_by_options, evaluate_cloud as evaluate_cloud
     from .files.cloud_file import CloudFile as CloudFile
     from .files.open3d_bridge import from_open3d as from_open3d, to_open3d as to_open3d
-    from .files.opening import open_cloud as open_cloud
+    from .files.opening import CloudRequest as CloudRequest, open_cloud as open_cloud
     from .height_grid import HeightGrid as HeightGrid, heights_above_ground as heights_above_ground
     from .label_options import LabelOptions as LabelOptions, LabelResult as LabelResult
     from .labeller import (
@@ -39,7 +39,7 @@ else:
             ".evaluation": ["evaluate_cloud"],
             ".files.cloud_file": ["CloudFile"],
             ".files.open3d_bridge": ["from_open3d", "to_open3d"],
-            ".files.opening": ["open_cloud"],
+            ".files.opening": ["CloudRequest", "open_cloud"],
             ".height_grid": ["HeightGrid", "heights_above_ground"],
             ".label_options": ["LabelOptions", "LabelResult"],
             ".labeller": ["LoadedLabeller", "PointLabeller", "load_labeller"],
