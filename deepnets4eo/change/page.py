@@ -39,7 +39,7 @@ SUBJECT = "Change map"  # of titles
 CHANGE = region_kind(
     SUBJECT, "change", "This place and what changed there are made up.",
     "No region of the minimum size or larger changed beyond the threshold. Smaller changes, and those whose pixels look alike at both dates, are not "
-    "listed: an empty list is no proof that nothing changed. Lay the scores over the images, or try a lower threshold.",
+    "listed: an empty list is no proof that nothing changed. Lay the scores over the images.",
 )  # fmt: skip
 CAVEATS = (
     "Images are averaged down where the page holds no detail; change.tif, score.tif and change.gpkg hold the full resolution.",

@@ -99,7 +99,7 @@ def test_undeclared_nodata_is_declared_and_named(tmp_path, value: int) -> None:
         checked = check_images(ImagePair(layer(BEFORE), opened))
         assert [finding.code for finding in checked.findings] == ["undeclared_nodata_post"]
         assert str(value) in checked.findings[0].message
-        assert f"-a_nodata {value}" in checked.findings[0].remedy
+        assert f"--nodata {value}" in checked.findings[0].remedy
         assert not checked.post.read()[1][:, 300:].any()
         assert checked.post.read()[1][:, :300].all()
 
