@@ -151,3 +151,10 @@ def test_folder_that_is_no_run_is_explained(case, capsys):
 def test_a_layer_given_twice_is_refused():
     with raises_naming(InputError, "'image'"):
         named_layers(["a.tif", "image=b.tif"], ["image"])
+
+
+def test_facts_of_an_onnx_file_are_refused_of_a_run_that_states_them_itself(case, capsys):
+    assert main(arguments(case, "--legend", "background,building")) == 2
+    error = capsys.readouterr().err
+    assert f"{case / 'run'} is no ONNX file" in error
+    assert not (case / "labels.tif").exists()

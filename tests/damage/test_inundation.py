@@ -32,7 +32,12 @@ from deepnets4eo.damage import (
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
-from deepnets4eo.damage.decision.inundation import inundated_buildings, inundation_after_answers, with_inundation
+from deepnets4eo.damage.decision.inundation import (
+    dry_hazard_findings,
+    inundated_buildings,
+    inundation_after_answers,
+    with_inundation,
+)
 from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.evidences.shown_water import ShownWater
@@ -768,3 +773,19 @@ def test_answers_move_the_number_by_structure_only_on_dry_ground() -> None:
         inundation_after_answers(numbers | {"structure": 3}, (), wet, before, grades(3, 0, 0, 0))[0]["structure"] == 1
     )
     assert inundation_after_answers({}, (others,), wet, before, after) == ({}, (others,))
+
+
+@pytest.mark.parametrize(
+    ("name", "water", "number", "codes"),
+    [
+        ("Earthquake", None, 3, ["water_at_dry_hazard"]),
+        ("Flood", None, 3, []),
+        ("", None, 3, []),
+        ("Earthquake", "water.tif", 3, []),  # the user gives the water
+        ("Earthquake", None, 0, []),
+    ],
+)
+def test_water_at_a_dry_hazard_is_a_finding_with_its_name(name: str, water: Any, number: int, codes: list) -> None:
+    found = dry_hazard_findings(EventInfo(name), Settings(water=water), number)
+    assert [finding.code for finding in found] == codes
+    assert all((finding.affected, str(finding.values["name"])) == (number, name) for finding in found)

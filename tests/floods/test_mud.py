@@ -99,6 +99,63 @@ def test_only_enough_sure_ground_is_found_and_likely_ground_is_suspected() -> No
     assert not ground((0.04, 0.95)).is_suspected, "what is found is no suspicion"
 
 
+@pytest.mark.parametrize(
+    ("colour", "share", "moved", "is_mud"),
+    [
+        ((35, -12, 8), 0.003, 0.2, True),
+        ((78, 4, 28), 0.003, 0.2, True),
+        ((34.9, 0, 15), 0.1, 0.5, False),  # shadow
+        ((78.1, 0, 15), 0.1, 0.5, False),  # smoke
+        ((50, -12.1, 15), 0.1, 0.5, False),  # a lawn
+        ((50, 4.1, 15), 0.1, 0.5, False),  # red soil
+        ((50, 0, 7.9), 0.1, 0.5, False),  # concrete
+        ((50, 0, 28.1), 0.1, 0.5, False),  # dry grass
+        ((50, 0, 15), 0.0029, 0.5, False),  # too little of the image
+        ((50, 0, 15), 0.1, 0.19, False),  # as before
+    ],
+)
+def test_brown_and_new_ground_of_some_extent_may_be_mud(
+    colour: tuple[float, float, float], share: float, moved: float, is_mud: bool
+) -> None:
+    features = tuple(moved if name == "moved" else 1.0 for name in mud.FEATURES)
+    assert MudGroup(colour, share, features).may_be_mud is is_mud
+
+
+@pytest.mark.parametrize(
+    ("share", "chance", "found", "suspected", "may_be"),
+    [
+        (0.03, 0.8, True, False, True),
+        (0.029, 0.8, False, False, False),
+        (0.03, 0.79, False, True, True),
+        (0.03, 0.5, False, True, True),
+        (0.03, 0.49, False, False, True),
+        (
+            0.03,
+            1 / 21 + 0.001,
+            False,
+            False,
+            True,
+        ),  # odds of one to 20, which the colour of known water may raise 20-fold
+        (0.03, 1 / 21 - 0.001, False, False, False),
+    ],
+)
+def test_mud_is_found_suspected_or_possible_by_its_share_and_probability(
+    share: float, chance: float, found: bool, suspected: bool, may_be: bool
+) -> None:
+    ground = MuddyGround((MudGroup((50, 0, 15), share, (1,) * 4, 1.0, chance),), 2.0)
+    assert (ground.is_found, ground.is_suspected, ground.may_be_suspected) == (found, suspected, may_be)
+
+
+def test_no_ground_with_more_texture_than_calm_water_counts_as_smooth() -> None:
+    """A deviation of lightness of 4 is the limit; in an image with less, 35 % of its pixels are smooth."""
+    grain = np.random.default_rng(2).normal(0, 1, (SIDE, SIDE)).astype(np.float32)
+    rough, calm = (np.clip(128 + scale * grain, 0, 255)[None].repeat(3, axis=0) for scale in (90, 8))
+    assert mud_groups(town(), rough, 1.0)[1] == 4.0
+    _, limit = mud_groups(town(), calm, 1.0)
+    assert limit < 4.0
+    assert (mud._texture(mud._smoothed_lab(calm)[0]) < limit).mean() == pytest.approx(0.35, abs=0.005)
+
+
 @pytest.mark.parametrize(("rows", "read"), [(1024, [(0, 1024)]), (1025, [(0, 512), (256, 512), (513, 512)])])
 def test_large_scenes_are_measured_in_three_windows_along_each_side(
     rows: int, read: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
@@ -117,7 +174,8 @@ def test_large_scenes_are_measured_in_three_windows_along_each_side(
     monkeypatch.setattr(mud, "_pair", pair)
     monkeypatch.setattr(mud, "muddy_ground", lambda before, *_: asked.append(before.shape) or MuddyGround((), 2.0))
     mapper: Any = SimpleNamespace(pixel_m2=1.0)
-    measure_mud(None, mapper, Layer.open(np.zeros((1, rows, 40), np.uint8)))  # type: ignore[arg-type]
+    measured = measure_mud(None, mapper, Layer.open(np.zeros((1, rows, 40), np.uint8)))  # type: ignore[arg-type]
+    assert measured == MuddyGround((), 2.0), "nothing is suspected, whatever the water before is"
     assert [(window.row, window.height) for window in windows] == read
     assert asked == [(3, read[0][1], 40 * len(read))]
 

@@ -16,7 +16,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.prediction import Adaptation, ClickSession
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import Run, load_run
-from deepnets4eo.segmenters.clicks import Clicks, draw_clicks
+from deepnets4eo.segmenters.clicks import Clicks, draw_clicks, with_clicks
 from deepnets4eo.training import Recipe
 from deepnets4eo.training.recipe import resolve
 
@@ -79,6 +79,14 @@ def test_clicks_of_training_are_drawn_on_labels_alone_and_left_out_at_times() ->
     assert max(map(len, drawn)) == 4
     assert all(((one.rows >= 5) & (one.rows < 9)).all() and (one.classes == 1).all() for one in drawn)
     assert len(draw_clicks(np.full((4, 4), 255, np.uint8), 4, np.random.default_rng(1))) == 0
+
+
+def test_a_layer_of_clicks_is_added_once_with_a_channel_for_each_class(clicked_run: Run) -> None:
+    segmenter = clicked_run.segmenter
+    added = segmenter.inputs.layers["clicks"]
+    assert list(added.bands) == list(segmenter.legend.names)
+    with raises_naming(InputError, "clicks"):
+        with_clicks(segmenter.inputs, segmenter.legend)
 
 
 def test_a_network_that_learnt_with_clicks_follows_them(clicked_run: Run) -> None:

@@ -1,13 +1,14 @@
 """Correlation against sliding windows, geometry of templates, the SVM against scikit-learn's, sub-categories."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
 
 from deepnets4eo.baselines.parts.learning import sub_categories
-from deepnets4eo.baselines.parts.mining import FLAT, WEIGHT, best_alignments, linear_svm
+from deepnets4eo.baselines.parts.mining import FLAT, WEIGHT, best_alignments, linear_svm, positive_cells
 from deepnets4eo.baselines.parts.templates import Shapes, correlate
 
 
@@ -109,3 +110,14 @@ def test_sub_categories_part_vans_from_cars():
 def test_few_boxes_make_few_sub_categories():
     boxes = np.column_stack([np.zeros((7, 2)), np.linspace(30, 60, 7), np.full(7, 20.0), np.zeros(7)])
     assert set(sub_categories(boxes, 5, seed=0)) == {0}
+
+
+@pytest.mark.parametrize(
+    ("fine_room", "rows", "cols"),
+    [(None, 4 + 2, 7 + 2), (0, 2 * (4 + 2), 2 * (7 + 2)), (3, 2 * (4 + 2) + 6, 2 * (7 + 2) + 6)],
+)
+def test_cells_of_objects_have_the_room_in_which_a_template_is_shifted(fine_room, rows, cols):
+    """Four sides (turned by half a turn, mirrored) and three sizes of each object; fine cells have half the side."""
+    shapes = SimpleNamespace(sizes=np.array([[4, 7]]), things=np.zeros((1, 3)), cell_px=8)
+    cells = positive_cells([], shapes, 0, 1, fine_room=fine_room)
+    assert cells.shape == (0, 4 * 3, 31, rows, cols)
