@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-KERNELS := $(VENV)/.kernels
+KERNELS := deepnets4eo/__pycache__/.kernels
 TOOLS  := .venv-release
 PYTEST := $(BIN)/python -m pytest
 # Tests run in as many processes as there are cores, so each process has one thread. What Python compiles is kept, whatever
@@ -16,6 +16,13 @@ RUN     = $(WORKER) DEEPNETS4EO_SUITE=$(1) $(PYTEST) -n auto --dist worksteal --
  { echo "what failed, again, with its values:"; $(WORKER) $(PYTEST) --last-failed --last-failed-no-failures none; false; }
 BUILD   = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(TOOLS)/bin/python -m build
 OUT    ?= demo
+
+# `make check VENV=…` with the environment of another checkout, whose path its .ready has: nothing is installed into it, and
+# Python reads the sources of this checkout.
+OTHERS := $(if $(filter $(CURDIR)/% $(shell cat $(READY) 2>/dev/null),$(abspath $(VENV)) $(CURDIR)),,$(wildcard $(READY)))
+ifneq ($(OTHERS),)
+export PYTHONPATH := $(CURDIR)
+endif
 
 # Given real files, `make demo PRE=… POST=… FOOTPRINTS=…` runs on them.
 PRE ?=
@@ -115,6 +122,9 @@ dist: $(READY)
 
 setup: $(READY)
 
+ifneq ($(OTHERS),)
+$(READY):
+else
 $(READY): setup.cfg constraints.txt scripts/system_libraries.sh
 	@bash scripts/system_libraries.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -122,11 +132,13 @@ $(READY): setup.cfg constraints.txt scripts/system_libraries.sh
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade "pip>=23" "setuptools>=77" wheel
 	@rm -rf *.egg-info  # a stale one hides new entry points
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"  # of setuptools, about folders
-	@touch $(READY)
+	@echo $(CURDIR) > $(READY)
+endif
 
 # Loops that numba compiles are kept beside the sources, so that no process of the tests compiles them.
 $(KERNELS): $(READY) scripts/compile_kernels.py $(shell grep -rl njit --include=*.py deepnets4eo experiments)
 	@$(WORKER) $(BIN)/python scripts/compile_kernels.py
+	@mkdir -p $(@D)
 	@touch $(KERNELS)
 
 clean:
