@@ -101,13 +101,9 @@ def damage(
     from deepnets4eo.damage import DamageJob
     from deepnets4eo.jobs import JobOutput, Part, Workers
 
-    names = formats(also)
-    for name in names or ():
-        if name.startswith("cems="):
-            products = replace(products, cems=name.removeprefix("cems="))
+    products, names = products.with_formats(formats(also))
     who = Workers.parse(workers)
     settings = replace(settings, workers=who.threads)
-    names = names and [name.partition("=")[0] if name.startswith("cems=") else name for name in names]
     share = None if part is None else Part.parse(part)
     job = DamageJob.plan(
         (pre, post), footprints, further, settings, JobOutput(out, resume, overwrite, share), formats=names,

@@ -137,13 +137,13 @@ class DamageMap(WithSummary, DamageMapContent):
             event = dict(manifest["event"])
             event["location"] = event.pop("place")
             return cls(
-                buildings, layers["assessed_extent"], summary["registration"], summary["evidence"], manifest["synthetic"],
-                manifest["parameters"], {role: facts["path"] for role, facts in manifest["inputs"].items()},
-                tuple(Finding.from_dict(finding) for finding in manifest["findings"]),
-                summary["damaged_share"], summary["estimates"],
-                summary["footprints"], layers.get("imaged_without_outlines"),
-                EventInfo(**{name: value or "" for name, value in event.items() if name != "from_files"}, from_files=event["from_files"]),
-                summary["inundation"] or {}, layers.get("areas"), summary.get("priors") or {},
+                buildings, layers["assessed_extent"], meaning=summary["evidence"], synthetic=manifest["synthetic"],
+                parameters=manifest["parameters"], inputs={role: facts["path"] for role, facts in manifest["inputs"].items()},
+                findings=tuple(Finding.from_dict(finding) for finding in manifest["findings"]),
+                extent_without_outlines=layers.get("imaged_without_outlines"), areas=layers.get("areas"),
+                event=EventInfo(**{name: value or "" for name, value in event.items() if name != "from_files"}, from_files=event["from_files"]),
+                inundation=summary["inundation"] or {}, priors=summary.get("priors") or {},
+                **{name: summary[name] for name in ("registration", "damaged_share", "estimates", "footprints")},
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError, pyogrio.errors.DataSourceError) as error:
             raise InputError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -243,6 +245,13 @@ class ProductOptions:
             "Assess nothing: write the formats of --also, or the page and sheets in another language, for the map in --out."
         ),
     ] = False
+
+    def with_formats(self, names: Sequence[str] | None) -> tuple[ProductOptions, list[str] | None]:
+        """Return the options and the names of formats from the words of --also, of which cems=NAME names its file. Errors: InputError."""
+        stated = [name.removeprefix("cems=") for name in names or () if name.startswith("cems=")]
+        options = replace(self, cems=stated[-1]) if stated else self
+        plain = ["cems" if name.startswith("cems=") else name for name in names or ()]
+        return options, None if names is None else plain
 
     @property
     def words(self) -> Language:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from deepnets4eo.addresses import file_name_of, name_of
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.products import FURTHER
-from deepnets4eo.damage.products.write import named_before
+from deepnets4eo.damage.products.write import further_files, named_before
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.registration import ImagePair
@@ -34,7 +33,7 @@ def write_again(
             )
     requested = set(formats or ())
     options, there = formats_there(out, options, named="cems" in requested)
-    files, before = _files(options), named_before(out)
+    files, before = further_files(options), named_before(out)
     anew = requested | ({*IN_WORDS} if options.language else set())
     kept = [
         *WITHOUT_WORDS,
@@ -55,9 +54,4 @@ def formats_there(
     """Return the further formats of the map in a folder, and the options with its name of the file of Copernicus EMS, unless `options` names it."""
     if not named and (cems := named_before(out) - {DamageMap.water_file}):
         options = replace(options, cems=min(cems).removesuffix(".gpkg"))
-    return options, [name for name, file in _files(options).items() if (out / file).exists()]
-
-
-def _files(options: ProductOptions) -> dict[str, str]:
-    """Return further formats → their files."""
-    return FURTHER | ({} if options.cems is None else {"cems": f"{options.cems}.gpkg"})
+    return options, [name for name, file in further_files(options).items() if (out / file).exists()]

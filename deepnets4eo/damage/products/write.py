@@ -201,7 +201,7 @@ def write_products(
         "xbd": lambda content, path: write_xbd(content, path, post.grid),
         "cems": lambda content, path: write_cems(content, path, grids),
     }
-    files = FURTHER if options.cems is None else FURTHER | {"cems": f"{options.cems}.gpkg"}
+    files = further_files(options)
     for name in set(files) - set(also):
         (folder / files[name]).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
     writers |= {files[name]: partial(further[name], damage_map) for name in files if name in also and name in further}
@@ -253,3 +253,8 @@ def check_formats(also: Sequence[str]) -> None:
     for name in also:
         if name not in FURTHER:
             raise InputError(f"{name!r} is no further format of a damage map. {name_hint(name, FURTHER)}")
+
+
+def further_files(options: ProductOptions) -> dict[str, str]:
+    """Return further formats → their files, with the name that the options give the file of Copernicus EMS."""
+    return FURTHER | ({} if options.cems is None else {"cems": f"{options.cems}.gpkg"})
