@@ -81,7 +81,9 @@ class CleansingSection(Section):
     )  # fmt: skip
     steps: int = Field(default=Diffusion.few_steps, ge=0, description="of the diffusion, 2,500 as published; 0: none")
     edge_level: float = Field(default=Diffusion.edge_level, gt=0, description="K, in grey levels of 0 to 255")
-    rate: float = Field(default=Diffusion.rate, gt=0, lt=0.25)
+    rate: float = Field(
+        default=Diffusion.rate, gt=0, lt=0.25, description="share of a difference that one step evens out"
+    )
 
 
 class CleansingRecipe(Recipe):

@@ -130,14 +130,14 @@ class ModelSection(Section):
 class TrainSection(Section):
     """Optimisation of a network, and its augmentation."""
 
-    epochs: int = Field(default=50, ge=1)
+    epochs: int = Field(default=50, ge=1, description="passes over the training windows at most")
     batch_size: int = Field(
         default=USUAL_BATCH, ge=0, description="windows a step; 0: on a GPU as many as half of its memory takes, else 8"
     )
     optimizer: Literal["adamw", "sgd", "adam", "adagrad", "adadelta"] = Field(
         default="adamw", description="adam: weight_decay is part of the gradient, not apart from it"
     )
-    lr: float = Field(default=5e-4, gt=0)
+    lr: float = Field(default=5e-4, gt=0, description="highest learning rate")
     encoder_lr_factor: float = Field(default=1.0, ge=0, description="on lr, for the weights of the encoder")
     pull_to_start: float = Field(
         default=0.0, ge=0,
@@ -148,7 +148,7 @@ class TrainSection(Section):
         default=False, description="batch normalisation of the encoder keeps the means and variances it starts with"
     )
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(default=1e-2, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0, description="pull of the weights to 0")
     decay: Literal["weights", "all"] = Field(default="weights", description="all: biases and normalisation as well")
     schedule: Literal["constant", "step", "exponential", "poly", "one_cycle", "cosine", "plateau"] = Field(
         default="poly", description="cosine: of FixMatch, down to a fifth; one_cycle: a cosine down to nothing"
@@ -162,7 +162,7 @@ class TrainSection(Section):
         ge=0,
         description="plateau: lr falls after more epochs without a better score; none: a quarter of all",
     )
-    poly_power: float = Field(default=0.9, gt=0)
+    poly_power: float = Field(default=0.9, gt=0, description="poly: exponent of the share of steps that is left")
     warmup_share: float = Field(
         default=0.05, ge=0, lt=1,
         description="share of the steps in which lr rises; not for step, exponential and plateau",
@@ -175,7 +175,9 @@ class TrainSection(Section):
     contrastive_margin: float = Field(
         default=2.0, gt=0, description="contrastive: distance that is enough between features of changed pixels"
     )
-    class_weighting: Literal["none", "median_frequency"] = "none"
+    class_weighting: Literal["none", "median_frequency"] = Field(
+        default="none", description="median_frequency: rare classes count more in the loss, as in SegNet"
+    )
     class_weights: dict[str, float] = Field(default={}, description="class name -> factor, on top of class_weighting")
     flips: bool | Literal["left-right"] = Field(
         default=True, description="along either side; left-right: of rooms and streets, which are never upside down"
@@ -216,7 +218,7 @@ class TrainSection(Section):
     logger: Literal["csv", "tensorboard", "mlflow", "wandb-offline"] = Field(
         default="csv", description="csv: log.csv alone; the others keep the same rows, too, in a folder of the run"
     )
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of weights, order and augmentation")
 
     @property
     def usual_batch_size(self) -> int:
@@ -251,7 +253,7 @@ class PredictSection(Section):
 class Recipe(Section):
     """All that decides a training. Branches add tasks with their own sections by subclassing."""
 
-    task: str = "segmentation"
+    task: str = Field(default="segmentation", description="what is learnt, which decides the sections")
     data: DataSection = DataSection()
     legend: str | dict[str, Any] = Field(default="", description="a name, a YAML file, or the classes themselves")
     model: ModelSection = ModelSection()
