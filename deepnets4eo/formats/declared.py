@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import xarray
     from rasterio.io import DatasetReader
 
-PREFIXES = ("sat", "sar", "view", "eo", "proj")  # of names of STAC's extensions
+PREFIXES = ("sat", "system", "sar", "view", "eo", "proj")  # of names of STAC's extensions, and of Google Earth Engine
 POLARISATION_TAGS = ("polarimetric_interp", "polarisation", "polarization")  # of bands of radar
 TURNED = {
     2: "mirrored left to right", 3: "turned by 180 degrees", 4: "mirrored top to bottom", 5: "transposed",

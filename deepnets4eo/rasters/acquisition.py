@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 
 ACQUISITION_TAGS = (
     "ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION_DATE", "ACQUISITIONDATE", "ACQUISITION_START_TIME",
-    "DATE_ACQUIRED", "ACQUIRED", "EXIF_DATETIMEORIGINAL", "NITF_IDATIM", "DATETIME", "DATE",
+    "DATE_ACQUIRED", "ACQUIRED", "EXIF_DATETIMEORIGINAL", "NITF_IDATIM", "SENSING_TIME", "SENSING_START", "START_DATETIME",
+    "DATATAKE_1_DATATAKE_SENSING_START", "PRODUCT_START_TIME", "FIRST_LINE_TIME", "TIME_COVERAGE_START", "SYSTEM:TIME_START", "DATETIME", "DATE",
 )  # fmt: skip
 WRITING_TAGS = ("TIFFTAG_DATETIME", "TIFF:DATETIME")
 DAY = re.compile(r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)(?:\d{4}|\d{6})?(?!\d)")  # also with hours, minutes and seconds
+
+NAMED_MONTH = re.compile(r"(\d{1,2})-([A-Za-z]{3})-(\d{4})(?!\d)")  # of SNAP: 06-FEB-2023 03:34:23
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MILLISECONDS = re.compile(r"\d{13}(?:\.0*)?")  # since 1970, of Google Earth Engine
 
 
 def stated_day(tags: Mapping[str, str], names: Sequence[str] = ACQUISITION_TAGS) -> tuple[str, date] | None:
@@ -25,11 +30,22 @@ def stated_day(tags: Mapping[str, str], names: Sequence[str] = ACQUISITION_TAGS)
     known = {key.upper(): (key, str(value).strip()) for key, value in tags.items()}
     for name in names:
         key, value = known.get(name, ("", ""))
-        if match := DAY.match(value):
-            try:
-                return key, date(*map(int, match.groups()))
-            except ValueError:  # 31 February is none
-                continue
+        if (day := _day_of(value)) is not None:
+            return key, day
+    return None
+
+
+def _day_of(text: str) -> date | None:
+    """Return the day that a text begins with; None if it is none, such as 31 February."""
+    try:
+        if MILLISECONDS.fullmatch(text):
+            return datetime.fromtimestamp(float(text) / 1000, UTC).date()
+        if match := DAY.match(text):
+            return date(*map(int, match.groups()))
+        if match := NAMED_MONTH.match(text):
+            return date(int(match[3]), MONTHS.index(match[2].lower()) + 1, int(match[1]))
+    except ValueError:
+        pass
     return None
 
 
