@@ -247,7 +247,7 @@ class ProductOptions:
     ] = False
 
     def with_formats(self, names: Sequence[str] | None) -> tuple[ProductOptions, list[str] | None]:
-        """Return the options and the names of formats from the words of --also, of which cems=NAME names its file. Errors: InputError."""
+        """Return the options and the names of formats from the words of --also; cems=NAME names the file of that format. Errors: InputError."""
         stated = [name.removeprefix("cems=") for name in names or () if name.startswith("cems=")]
         options = replace(self, cems=stated[-1]) if stated else self
         plain = ["cems" if name.startswith("cems=") else name for name in names or ()]
