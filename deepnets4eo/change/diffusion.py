@@ -8,10 +8,11 @@ Refuses rates of 0.25 or more, which make the scheme unstable, and guides of ano
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cache
+from typing import ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ STEPS = 2500  # as published, for labels of buildings
 LARGEST_RATE = 0.25  # at which the finest pattern neither fades nor grows
 BAND_ROWS = 256  # that one thread computes at a time
 BAND_STEPS = 8  # steps that a band takes by itself, on as many rows more on each side
+COMPILED_VALUES = 2**28  # values times steps, a second of work, from which a compiled step is worth its import
 STRIP_ROWS = 32  # of a band at once: their temporary arrays fit into the cache of a core
 
 
@@ -105,8 +107,9 @@ def guided_anisotropic_diffusion(
     diffusion = diffusion or Diffusion()
     check_arrays(scores, guides, valid)
     state = _stack(scores, guides, valid)
+    compiled = _compiled() if state.size * diffusion.steps >= COMPILED_VALUES else None
     step = _DiffusionStep(
-        len(guides), guides[0].shape[0], diffusion, None if valid is None else np.asarray(valid, np.float32)
+        len(guides), guides[0].shape[0], diffusion, None if valid is None else np.asarray(valid, np.float32), compiled
     )
     done = 0
     with ThreadPoolExecutor(max(workers, 1)) as pool:
@@ -116,6 +119,16 @@ def guided_anisotropic_diffusion(
             done += count
     result = state[-scores.shape[0] :]
     return result if valid is None else np.where(valid, result, np.asarray(scores, np.float32))
+
+
+@cache
+def _compiled() -> Callable[..., None] | None:
+    """Return the compiled step; None if the compiler is not installed, or finds no room to keep what it compiled."""
+    try:
+        from deepnets4eo.change.diffusion_kernels import diffuse
+    except (ImportError, RuntimeError):
+        return None
+    return cast("Callable[..., None]", diffuse)
 
 
 def check_arrays(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDArray[np.bool_] | None) -> None:
@@ -161,7 +174,7 @@ def _advance(state: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPo
         band = state[:, start:stop].copy()
         for done in range(count):  # what lies farther out flows no more into the rows of the band
             rows = slice(done if start else 0, stop - start - (done if stop < height else 0))
-            step.apply(band[:, rows], None if step.valid is None else step.valid[start:stop][rows])
+            step.take(band, None if step.valid is None else step.valid[start:stop], rows)
         result[:, first:last] = band[:, first - start : last - start]
 
     list(pool.map(advance_band, range(0, height, BAND_ROWS)))
@@ -180,9 +193,21 @@ class _DiffusionStep:
     bands: int
     diffusion: Diffusion
     valid: FloatImage | None
+    compiled: Callable[..., None] | None = None
+
+    def take(self, state: FloatImage, valid: FloatImage | None, rows: slice) -> None:
+        """Take one step in place in some rows, compiled if `compiled` is given. state : (N, h, W); valid : (h, W)"""
+        if self.compiled is None:
+            self.apply(state[:, rows], None if valid is None else valid[rows])
+            return
+        factor = np.float32(1 / (self.bands * self.diffusion.edge_level))
+        seen = np.ones(state.shape[1:], np.float32) if valid is None else valid
+        self.compiled(
+            state, seen, rows.start, rows.stop, self.num_guides, self.bands, factor, np.float32(self.diffusion.rate)
+        )
 
     def apply(self, state: FloatImage, valid: FloatImage | None) -> None:
-        """Take one step in place. state : (N, h, W); valid : (h, W)"""
+        """Take one step in place, with arrays."""
         channels, height, width = state.shape
         strip = min(STRIP_ROWS, height)
         down, right = np.empty((2, channels, strip, width), np.float32)

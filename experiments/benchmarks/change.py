@@ -192,16 +192,16 @@ def plain(
 
 @contextmanager
 def busy_threads() -> Iterator[dict[int, float]]:
-    """Processor seconds of each thread within `_DiffusionStep.apply`, where nearly all of them are spent."""
+    """Processor seconds of each thread within `_DiffusionStep.take`, where nearly all of them are spent."""
     seconds: dict[int, float] = defaultdict(float)
-    apply = _DiffusionStep.apply
+    take = _DiffusionStep.take
 
-    def apply_and_measure(step: _DiffusionStep, *arguments: Any) -> None:
+    def take_and_measure(step: _DiffusionStep, *arguments: Any) -> None:
         started = time.thread_time()
-        apply(step, *arguments)
+        take(step, *arguments)
         seconds[threading.get_ident()] += time.thread_time() - started
 
-    with mock.patch.object(_DiffusionStep, "apply", apply_and_measure):
+    with mock.patch.object(_DiffusionStep, "take", take_and_measure):
         yield seconds
 
 

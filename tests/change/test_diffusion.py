@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from refusals import raises_naming
 
-from deepnets4eo.change import Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.change import Diffusion, diffusion, guided_anisotropic_diffusion
 from deepnets4eo.errors import InputError
 
 STEPS = 37
@@ -55,6 +55,30 @@ def test_the_result_is_that_of_the_plain_scheme(pair, num_guides):
     ours = guided_anisotropic_diffusion(scores, guides[:num_guides], diffusion=Diffusion(STEPS))
     expected = plain(scores.astype(float), guides[:num_guides], STEPS, 5, 0.24)
     np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("with_gaps", [False, True])
+def test_the_compiled_step_gives_the_same_bits(pair, monkeypatch, with_gaps):
+    pytest.importorskip("numba")
+    guides, scores = pair
+    valid = np.random.default_rng(1).random(scores.shape[1:]) < 0.9 if with_gaps else None
+    results = []
+    for values, shape in (
+        (2**60, (150, 90)),
+        (0, (150, 90)),
+        (2**60, (1, 7)),
+        (0, (1, 7)),
+        (2**60, (5, 1)),
+        (0, (5, 1)),
+    ):
+        monkeypatch.setattr(diffusion, "COMPILED_VALUES", values)
+        part = np.s_[:, : shape[0], : shape[1]]
+        seen = None if valid is None else valid[part[1:]]
+        cut = scores[part], [guide[part] for guide in guides]
+        results.append(guided_anisotropic_diffusion(*cut, diffusion=Diffusion(11), valid=seen))
+    assert diffusion._compiled() is not None
+    for plainly, compiled in zip(results[::2], results[1::2], strict=True):
+        assert plainly.tobytes() == compiled.tobytes()
 
 
 def test_bands_and_threads_do_not_change_a_bit(pair, monkeypatch):
