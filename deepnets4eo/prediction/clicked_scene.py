@@ -127,7 +127,8 @@ def network_of(run: Run) -> NetworkSegmenter:
     """Return the network that clicks correct. Errors: InputError for a run of another kind."""
     if not isinstance(run.segmenter, NetworkSegmenter):
         raise InputError(
-            f"clicks correct a network, and {run.folder} is a {run.segmenter.kind}. Give a run of one network."
+            f"after each click the last layers of a network are trained, and {run.folder} (kind: {run.segmenter.kind}) has none that can be. Give a run "
+            "of one network of PyTorch, or correct the labels in QGIS."
         )
     return run.segmenter
 

@@ -18,6 +18,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.prediction.clicked_scene import network_of
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import OnnxFacts, ensemble_run, load_run, with_card
 from deepnets4eo.segmenters.onnx_options import card_path
@@ -278,3 +279,9 @@ def test_graphs_that_take_or_return_no_images_of_numbers_are_refused(tmp_path: P
         onnx.save(model, tmp_path / f"{name}.onnx")
         with raises_naming(InputError, name, "Export it so"):
             load_run(tmp_path / f"{name}.onnx", facts=OnnxFacts(**FACTS))
+
+
+def test_clicks_refuse_a_file_whose_weights_cannot_follow_them(tmp_path: Path) -> None:
+    write_onnx(tmp_path / "roofs.onnx", small())
+    with raises_naming(InputError, "roofs.onnx", "trained", "QGIS"):
+        network_of(load_run(tmp_path / "roofs.onnx", facts=OnnxFacts(**FACTS)))
