@@ -168,6 +168,8 @@ def _advance(state: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPo
     result = np.empty_like(state)
     height = state.shape[1]
 
+    # A row depends on one more row at each side per step. Bands therefore take `count` rows around them, which shrink step by step, and
+    # threads need not wait for each other; what is computed twice is `count` of the rows of a band.
     def advance_band(first: int) -> None:
         last = min(first + BAND_ROWS, height)
         start, stop = max(first - count, 0), min(last + count, height)

@@ -46,6 +46,8 @@ def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
     InputError
         Fewer than nine whole blocks were seen.
     """
+    # Blocks of one cover have (mean² / variance) looks, blocks of several covers fewer. The mode over blocks is therefore the looks; the mean
+    # or median would be drawn down by towns and fields. It is sought in logarithms, as the ratio of variances is skewed.
     rows, cols = (side // block_px for side in power.shape)
     by_block = power[: rows * block_px, : cols * block_px].reshape(rows, block_px, cols, block_px)
     row, col = np.divmod(np.arange(0, rows * cols, max(1, rows * cols // MAX_BLOCKS)), max(1, cols))

@@ -200,6 +200,9 @@ def _common(scores: NDArray[np.float32], radius_px: int, gsd_m: float) -> _Commo
     """Return the common offset from agreements (N, 2r + 1, 2r + 1)."""
     if len(scores) < MIN_FOOTPRINTS:
         return _Common("failed", Phrase("few_footprints", {"number": len(scores), "least": MIN_FOOTPRINTS}))
+    # The mean over buildings has a clear peak even if single buildings do not agree: fences and roads repeat. So buildings are also counted
+    # whose own best offset is near the common one; they have to be twice as many as by chance in a search of this size, and three
+    # deviations more. An offset at the rim of the search may go on beyond it, and is none.
     total = scores.mean(axis=0, keepdims=True)
     best, each = find_peaks(total - np.median(total)), find_peaks(scores)
     near_px = max(1.5, AGREE_M / gsd_m)

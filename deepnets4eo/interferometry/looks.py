@@ -107,6 +107,9 @@ class Correlation:
 
     def independent_looks(self) -> float:
         """Return the number of independent looks of the window, at most its pixels."""
+        # The bias depends on independent samples, and single-look images have fewer of them than pixels: they are oversampled and weighted.
+        # Files do not state how, and resampling changes it, so it is measured: N² / Σ (N − |lag|) r₁ r₂ along each axis, by the correlations of
+        # both images. With the pixels themselves as looks, too little bias would be taken out everywhere.
         looks = 1.0
         for size, sums in zip(self._window, self._sums, strict=True):
             lags = np.abs(sums) / np.maximum(np.abs(sums[:, :1]), 1e-30)

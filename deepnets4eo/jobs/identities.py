@@ -44,6 +44,9 @@ def _shipped_weights() -> str:
 
 def identity(value: Any) -> Any:
     """Return plain values that identify a value: size and time of files, grid and files of layers, a hash of arrays."""
+    # Files count by size and time, not by content: inputs of tens of gigabytes would be read once more at each start. A file that was only
+    # copied or touched therefore begins anew; finished results, which outlive their inputs' times, state hashes of the content
+    # (`JobRecord.with_content`). The version of the code counts as well, so that no block of another version is continued.
     if isinstance(value, Path):
         if value.is_dir():
             return [str(value.resolve()), [identity(file) for file in sorted(value.rglob("*")) if file.is_file()]]

@@ -91,6 +91,8 @@ def label_area(labels: Layer, value: int, *, seed: int = 0, doubt: Layer | None 
 
 def redraw_blocks(counts: NDArray[Any], draws: int, seed: int) -> NDArray[np.float64]:
     """Return (draws, …) sums over a site whose blocks (blocks, …) are redrawn with replacement (Efron and Tibshirani 1993)."""
+    # Blocks are drawn, not pixels: objects and errors reach over neighbouring pixels, which would count as independent and make intervals as
+    # narrow as the image is large. How often each block is drawn is multinomial, so the sums of all draws are one product of matrices.
     number = len(counts)
     return np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), draws) @ counts
 
@@ -132,5 +134,7 @@ def _interval(areas: NDArray[np.float64], seen_ha: float, seed: int) -> tuple[fl
     if len(areas) < MIN_BLOCKS:
         return None
     there, seen = redraw_blocks(areas, DRAWS, seed).T
+    # The share of the drawn ground is scaled to the ground that is seen: blocks at edges and under clouds have less of it, and the drawn
+    # hectares themselves would vary with the ground of the drawn blocks, not only with the map.
     low, high = np.quantile(there / seen, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) * seen_ha
     return float(low), float(high)

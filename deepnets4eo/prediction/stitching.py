@@ -122,6 +122,10 @@ class Blender:
 
     def add(self, tile: Tile, scores: Any | None) -> None:
         """Add a tile's scores (K, core, core), None for a tile without valid pixels, and emit what it finishes."""
+        # Floating-point sums depend on their order. Each pixel adds its tiles row by row and left to right, whatever the strips, parts and
+        # interruptions, so that a resumed or divided job has the same bits; only the overlap to the right and below is carried on. The sum is
+        # divided by the sum of weights at the end: tiles at the edges of the scene have no neighbour, so weights that sum to one inside the
+        # scene would not do so there.
         core_px, (rows, cols) = self._lattice.tiling.core_px, self._lattice.shape
         col = tile.core.col - self._origin
         # columns summed already by the tile before, rows by the lattice row before

@@ -215,6 +215,9 @@ def match_windows(pair: SampledPair, search: Search, centres: Points, model: Aff
     points, surface, decoys = (np.concatenate(rows) for rows in zip(*parts, strict=True))
     if not len(points):
         return _no_matches(search)
+    # How high a peak is depends on texture, blur and season, so no fixed limit suits all pairs. Windows compared with the ground of other
+    # windows of the same pair show how high peaks get by chance here, and matches have to exceed nearly all of these. Peaks at the rim of
+    # the search are slopes of a peak outside of it.
     peaks = find_peaks(surface)
     shift = np.column_stack((peaks.cols, peaks.rows)) * search.gsd_m
     reliable = peaks.values > np.quantile(find_peaks(decoys).values, DECOY_QUANTILE)

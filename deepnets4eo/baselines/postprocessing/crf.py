@@ -127,6 +127,9 @@ def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | Non
     >>> mean_field(proba, np.zeros((1, 5, 5), np.float32)).argmax(axis=0).max()
     np.int64(0)
     """
+    # Kernels are summed over a bounded neighbourhood instead of a permutohedral lattice: a pixel then depends on a known halo, so that tiles
+    # give what the whole scene would, bit by bit. Both sums are divided by the roots of their totals at both ends (symmetric normalisation
+    # of Krähenbühl & Koltun 2013), or pixels at edges would get weaker messages than pixels inside.
     settings = settings or CrfSettings()
     known = np.logical_not(np.isnan(proba).any(axis=0))
     plane = _FramedLine(known.shape, settings.radius_px)

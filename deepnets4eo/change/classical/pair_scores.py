@@ -215,6 +215,10 @@ class IrMad(Mad):
 
     def fit(self, blocks: Blocks) -> None:
         """Iterate until no correlation moves by more than 0.001, of a small pair 0.000001. Each iteration goes over the pair once."""
+        # Each round weighs pixels by their probability of no change under the last variates, so the covariances come to rest on unchanged ground.
+        # A round of a large pair is a pass over the pair, which stops when no correlation moves by more than a thousandth; small pairs take
+        # seconds and go on until they have converged. Converged weights are no level of significance: noise without change falls below 0.01
+        # for 26 % of its pixels (1 % with MAD), so the score only ranks, and the threshold is found in its histogram.
         small = self._estimate(blocks) <= SMALL_VALUES
         most, tolerance = (FINE_ITERATIONS, FINE_TOLERANCE) if small else (MAX_ITERATIONS, TOLERANCE)
         for _ in range(most - 1):
@@ -383,6 +387,9 @@ def mad_variates(moments: Moments, penalty: float = PENALTY) -> PairVariates:
     Raises InputError for an odd number of bands, or a date of one value.
     """
     first, cross, second = _split(moments, penalty)
+    # Both dates are whitened by Cholesky factors, and one SVD of what they share gives both sets of combinations with correlations between
+    # 0 and 1. The eigenproblem of the textbook multiplies the cross covariance by itself, which squares its condition number: small
+    # correlations, those of changed ground, lose their digits first.
     root_first, root_second = np.linalg.cholesky(first), np.linalg.cholesky(second)
     whitened = scipy.linalg.solve_triangular(root_first, cross, lower=True)
     whitened = scipy.linalg.solve_triangular(root_second, whitened.T, lower=True).T

@@ -262,6 +262,8 @@ def collect_events(deltas: Iterable[DateDeltas], history: int) -> CellEvents:
 
     An event has the delta of the largest, and the date of the first with half of that.
     """
+    # The baseline is a median of earlier dates, so that a lasting change stays a candidate until most of them lie after it: its candidates are
+    # one event. A change that grows over several dates is described by its largest delta, and dated by the first with half of that.
     dates, cells, vectors, magnitudes = [], [], [], []
     for delta in deltas:
         chosen = np.flatnonzero(delta.candidates & (delta.held >= DeltaRules.min_lasting_share))

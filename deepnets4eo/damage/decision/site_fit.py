@@ -221,6 +221,8 @@ def fit_site_shift(
     log_odds: Floats, damaged: Mask, site: NDArray[np.generic], most_information: float = MAX_INFORMATION
 ) -> SiteShift:
     """Measure how far sites differ, by moments of left-out log-odds; `UNKNOWN_SITE` for too few sites."""
+    # The variance of a site's mean within the site is taken off the variance between sites, or sites with few buildings would make sites
+    # look more different than they are.
     names, number = np.unique(site, return_inverse=True)
     log_odds = np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
     kinds = [_levels_of_sites(log_odds[rows], number[rows], len(names)) for rows in (~damaged, damaged)]
@@ -255,6 +257,10 @@ def site_posterior(
     """Return the weights (P,) of `SHARES` at a site, sum 1, and for each part the probabilities (N,) of damage of its buildings.
 
     parts : shift and log-odds (N,) of each variant of a model; damaged_share : if known; counted : (N,) that the weights rest on."""
+    # Shares and levels are a grid that is summed, not a maximum that is climbed (EM): the interval of the number of damaged buildings needs
+    # all combinations that explain the site. A share alone, without levels, ran to 0 or 1 (Joplin 0.98, with all intact buildings called
+    # damaged). Buildings of one site err together, so all of them count as `most_information` ones, or hundreds of them would leave one
+    # combination.
     if counted is None:
         counted = [np.ones(len(log_odds), bool) for _, log_odds in parts]
     numbers = [int(rows.sum()) for rows in counted]

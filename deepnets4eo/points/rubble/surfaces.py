@@ -395,6 +395,9 @@ def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlat
     Here n_corr = pi · correlation_m² / (5 · cell area), from 1 to n.
     """
     number = np.asarray(cells, float)
+    # Errors of neighbouring cells are correlated (noise of matching, gaps that are filled): as independent ones, the error of a volume would
+    # fall with the root of the number of cells, and intervals of large buildings would be far too narrow. Cells within the correlation
+    # length count as one.
     together = max(np.pi * correlation_m**2 / (SPHERICAL * cell_area_m2), 1.0)
     return cell_area_m2 * sigma_m * np.sqrt(number * np.minimum(together, np.maximum(number, 1.0)))
 
