@@ -12,6 +12,7 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as import IMAGE, SCORES, Door
+from deepnets4eo.read_as.images import undeclared_nodata
 from deepnets4eo.read_as.kinds import HEIGHTS
 
 DOOR = Door.of_layer("dsm")
@@ -63,3 +64,13 @@ def test_white_collars_are_named_and_counted_as_data_but_bright_ground_is_not_na
 
 def test_layers_from_arrays_are_assessed_alike() -> None:
     assert not HEIGHTS.open(Layer.open(with_gap(-999)), DOOR).read()[1][:30].any()
+
+
+def test_only_pixels_that_hold_a_usual_value_in_every_band_have_no_data() -> None:
+    """A third of the rows has -9999 in all bands, another third in one band, which its other bands contradict."""
+    image = np.random.default_rng(0).uniform(5, 90, (3, 96, 96)).astype(np.float32)
+    image[:, :32] = -9999
+    image[0, 32:64] = -9999
+    found = undeclared_nodata(Layer.open(image))
+    assert found is not None
+    assert (found.value, found.share) == (-9999, pytest.approx(1 / 3))

@@ -1,7 +1,9 @@
 """Graphs of others are checked before ONNX Runtime sees them: no other file is read, no loop begins, and bytes are computed as read."""
 
 import pickle
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -256,3 +258,34 @@ def test_an_error_of_the_runtime_is_of_memory_or_of_the_file() -> None:
     assert "first line" in str(other)
     assert "second line" not in str(other)
     assert "ValueError()" in str(graph._failure(ValueError(), "read"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ({"channels": 6}, None),
+        ({"channels": 6, "dates": 2}, None),
+        ({"channels": 6, "dates": 2, "unscaled_bands": 2, "min_spread": 0.0}, None),
+        ({"channels": 6.0}, "6.0"),
+        ({"channels": 6, "dates": 2.0}, "2.0"),
+        ({"channels": 6, "unscaled_bands": True}, "True"),
+        ({"channels": 6, "dates": 0}, "0"),
+        ({"channels": 1, "dates": 2}, "1, 2"),
+        ({"channels": 6, "dates": 4}, "6 channels of 4 dates"),
+        ({"channels": 6, "dates": 2, "unscaled_bands": 3}, "3 not scaled"),
+        ({"channels": 6, "unscaled_bands": -1}, "-1 not scaled"),
+        ({"channels": 6, "min_spread": -0.1}, "6 channels"),
+        ({"channels": 6, "min_spread": float("nan")}, "6 channels"),
+        ({"channels": 8}, "shape"),
+        ({"channels": 6, "last_alone": True}, "outputs"),
+    ],
+)
+def test_facts_of_a_graph_of_integers_are_whole_and_of_this_graph(facts: dict, named: str | None) -> None:
+    bands = 3 if facts.get("dates") == 2 else 6
+    tensor = SimpleNamespace(name=INPUT, shape=(None, bands, None, None))
+    graph = SimpleNamespace(inputs=[tensor], outputs=[SimpleNamespace(name=OUTPUT, shape=())])
+    if named is None:
+        InputFacts(**facts).check(graph)  # type: ignore[arg-type]
+        return
+    with pytest.raises(ValueError, match=re.escape(named)):
+        InputFacts(**facts).check(graph)  # type: ignore[arg-type]
