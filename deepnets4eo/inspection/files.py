@@ -109,7 +109,7 @@ def _inspect(path: str, legend: Legend | None) -> Inspection:
         return _inspect_raster(path, legend)
     if (Path(path) / "card.json").is_file():
         return _inspect_run(path)
-    if suffix in VECTOR_SUFFIXES:
+    if suffix in VECTOR_SUFFIXES or suffix.removeprefix(".") in plugins_of("vector_readers"):
         return _inspect_vector(path)
     plugin = plugins_of("inspections").get(suffix.removeprefix("."))
     if plugin is not None and not Path(path).is_dir():

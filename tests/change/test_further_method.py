@@ -45,7 +45,6 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
     return pre.astype(np.float32), post.astype(np.float32)
 
 
-@pytest.mark.core("a further method of change, as somebody else writes it")
 @pytest.mark.usefixtures("entries")
 def test_a_further_method_decides_a_map(pair: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     for name, values in zip(("pre", "post"), pair, strict=True):

@@ -14,6 +14,7 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.formats import vectors
+from deepnets4eo.inspection import files, inspect
 from deepnets4eo.points import open_cloud
 from deepnets4eo.points.files import is_cloud_path, opening
 
@@ -29,8 +30,11 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, EntryPoint]:
         "houses": EntryPoint("houses", "house_list:open_houses", "deepnets4eo.vector_readers"),
         "xyz8": EntryPoint("xyz8", "triples:open_triples", "deepnets4eo.point_readers"),
     }
-    for module, own in ((vectors, "vector_readers"), (opening, "point_readers")):
-        monkeypatch.setattr(module, "plugins_of", lambda group, own=own: found if group == own else {})
+    inspections = {"xyz8": EntryPoint("xyz8", "deepnets4eo.points.inspection:inspect_cloud", "deepnets4eo.inspections")}
+    groups = {"vector_readers": {"houses": found["houses"]}, "inspections": inspections}
+    monkeypatch.setattr(vectors, "plugins_of", lambda group: found if group == "vector_readers" else {})
+    monkeypatch.setattr(opening, "plugins_of", lambda group: found if group == "point_readers" else {})
+    monkeypatch.setattr(files, "plugins_of", lambda group: groups.get(group, {}))
     return found
 
 
@@ -44,6 +48,17 @@ def test_outlines_keep_their_order_ids_and_place_and_may_be_packed(tmp_path: Pat
         assert frame["id"].tolist() == ["b7", "a1"]
         assert frame.crs.to_epsg() == 32631
         assert frame.geometry.area.tolist() == [80, 96]
+
+
+@pytest.mark.usefixtures("entries")
+def test_check_describes_both(tmp_path: Path) -> None:
+    (tmp_path / "town.houses").write_text(HOUSES)
+    np.random.default_rng(0).uniform(0, 100, (50, 3)).astype("<f8").tofile(tmp_path / "scan.xyz8")
+    houses, scan = (inspect(str(tmp_path / name)) for name in ("town.houses", "scan.xyz8"))
+    assert houses.kind == "vector"
+    assert houses.areas_m2 is not None
+    assert houses.areas_m2.tolist() == pytest.approx([80, 96], rel=1e-3)
+    assert scan.facts["points"] == "50"
 
 
 @pytest.mark.usefixtures("entries")
