@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.files import read_yaml
+from deepnets4eo.floods.common_colours import common_colours
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import crowns
@@ -357,11 +358,9 @@ def _in_light_of(earlier: FloatImage, later: FloatImage, textured: Mask) -> Floa
 
 def _colours(values: NDArray[np.floating], rng: np.random.Generator) -> Floats:
     """Return the middles (K, 3) of the commonest colours among values (N, 3)."""
-    from sklearn.cluster import KMeans
-
     chosen = values[rng.permutation(len(values))[: MudRules.sampled_px]].astype(float)
     number = min(MudRules.groups, len(np.unique(chosen, axis=0)))
-    return np.asarray(KMeans(number, random_state=0, n_init=1).fit(chosen).cluster_centers_)
+    return common_colours(chosen, number)
 
 
 def _nearest(values: NDArray[np.floating], centres: Floats) -> NDArray[np.intp]:
@@ -379,8 +378,15 @@ def _entropy(counts: NDArray[np.integer]) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
+def _grown(mask: Mask, *, beyond: bool = False) -> Mask:
+    """Return a mask (h, w) with the eight neighbours of its pixels. beyond : whether pixels beyond the edge are in the mask"""
+    wide = np.pad(mask, 1, constant_values=beyond)
+    rows = wide[:-2] | wide[1:-1] | wide[2:]
+    return np.asarray(rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:])
+
+
 def _connected(mask: Mask, least_px: float) -> Mask:
     """Return the parts of a mask (h, w) that are large, with their small gaps."""
-    closed = scipy.ndimage.binary_closing(np.pad(mask, 2), np.ones((3, 3)))[2:-2, 2:-2]
-    opened = scipy.ndimage.binary_opening(closed | mask, np.ones((3, 3)))
+    closed = ~_grown(~_grown(np.pad(mask, 2)))[2:-2, 2:-2]
+    opened = _grown(~_grown(~(closed | mask), beyond=True))
     return parts_with(opened, opened, math.ceil(least_px))
