@@ -6,6 +6,7 @@ Pure functions, no input or output."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ TRUE_TO_SCALE = 0.003  # by how much units of national grids and UTM differ from
 SAME_AREA = 0.001  # relative difference of areas within a raster that are taken for one
 STEP_M = 100.0  # on the map, by which its scale is measured: far above rounding, far below what a projection changes in
 WGS84_AXES_M = (6_378_137.0, 6_356_752.314245179)  # of the ellipsoid, for the CRSs that name none
+MAX_CRS_LETTERS = 60  # of a code or a PROJ string; WKT has hundreds
 READ_PX = 1024  # side of the blocks in which an image is read whole, each once
 LABELS_READ_PX = 2048  # the same of a raster of labels, which has one byte a pixel
 
@@ -318,7 +320,9 @@ def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
     try:
         projected: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
     except ProjError as error:
-        raise GridError(f"there is no way from {extent.crs} to {crs}: {error}. Check both CRSs.") from error
+        raise GridError(
+            f"there is no way from {crs_text(extent.crs)} to {crs_text(crs)}: {error}. Check both CRSs."
+        ) from error
     except (ValueError, OverflowError):  # corners at infinity make no ring
         return None
     return projected if all(math.isfinite(side) for side in projected.boundingbox.bbox) else None
@@ -385,20 +389,33 @@ def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> str:
     return EXCHANGED if exchanged else ""
 
 
+def crs_text(crs: Any) -> str:
+    """Return a CRS as messages name it: its code, or its name instead of many lines of WKT.
+
+    >>> crs_text("EPSG:4326"), crs_text('GEOGCRS["of a town", DATUM["d", ELLIPSOID["e", 6378137, 298.2]], CS[ellipsoidal, 2]]')
+    ('EPSG:4326', 'of a town')
+    """
+    text = str(crs)
+    named = re.search(r'\[\s*"([^"]*)"', text)
+    return named[1] if named and len(text) > MAX_CRS_LETTERS else text
+
+
 def check_grid(grid: Grid, name: str) -> None:
     """Refuse the grid of raster `name` where its CRS has no place for it, its pixels no size on the ground, or `check_affine` does."""
     check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
     box = grid.extent.boundingbox.bbox  # west, south, east, north
     if grid.crs is not None and grid.crs.geographic and (np.abs(box) > FARTHEST_DEGREES * 2).any():
-        reach = f"reaches over {', '.join(f'{value:.6g}' for value in box)} by its CRS {grid.crs}"
+        reach = f"reaches over {', '.join(f'{value:.6g}' for value in box)} by its CRS {crs_text(grid.crs)}"
         raise GridError(f"{name} {reach}, whose degrees end before: rather metres. {REMEDY}")
     try:
         sides = gsd_m(grid)
     except (ProjError, ShapelyError, ValueError, OverflowError) as error:  # PROJ, or GEOS for corners at infinity
-        raise GridError(f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {REMEDY}") from error
+        raise GridError(
+            f"{name} does not lie where its CRS ({crs_text(grid.crs)}) is defined: {error}. {REMEDY}"
+        ) from error
     if not all(math.isfinite(side) and side > 0 for side in sides):
         raise GridError(
-            f"{name} has pixels of {sides[1]:g} × {sides[0]:g} m on the ground in {grid.crs}; expected above 0. {REMEDY}"
+            f"{name} has pixels of {sides[1]:g} × {sides[0]:g} m on the ground in {crs_text(grid.crs)}; expected above 0. {REMEDY}"
         )
 
 

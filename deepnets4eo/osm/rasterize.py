@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import READ_PX, Grid, Window, blocks, crop, gsd_m, whole
+from deepnets4eo.grid import READ_PX, Grid, Window, blocks, crop, crs_text, gsd_m, whole
 from deepnets4eo.jobs import new_output
 from deepnets4eo.osm.covered_boxes import Boxes, joined_boxes, near_boxes
 from deepnets4eo.osm.reading import Features, read_area, read_features
@@ -254,10 +254,10 @@ def _coverage_outlines(features: Sequence[Features], coverage: Any, grid: Grid, 
     shapes = area_shapes(near, around)
     image = area_shapes([_outline(grid)], around)[0]
     if not any(shapely.area(shapely.intersection(shapely.make_valid(shapes), image)) > 0):
-        listed = "; ".join(f"{_round_bounds(area.total_bounds)} in {area.crs}" for area in areas)
+        listed = "; ".join(f"{_round_bounds(area.total_bounds)} in {crs_text(area.crs)}" for area in areas)
         raise GridError(
             f"the OSM source covers {listed}, the image lies at {_round_bounds(grid.extent.boundingbox.bbox)} in "
-            f"{grid.crs}: they do not meet. Get an extract of the image's site, or state that it covers all: "
+            f"{crs_text(grid.crs)}: they do not meet. Get an extract of the image's site, or state that it covers all: "
             f"coverage={EVERYWHERE!r}, on the command line --coverage {EVERYWHERE}."
         )
     return metre_outlines(shapes, around)

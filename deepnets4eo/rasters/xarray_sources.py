@@ -20,6 +20,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import Declared
 from deepnets4eo.grid import Grid, check_grid
 from deepnets4eo.rasters.array_source import ArraySource
+from deepnets4eo.rasters.length_units import metres_of
 
 if TYPE_CHECKING:
     import xarray
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MAX_BEND_PX = 0.05  # of coordinates beside the line through the first and the last
 MAX_ROUNDED_PX = 0.5  # of coordinates that are rounded to single precision; beyond, they do not tell pixels apart
 SAME_PX = 0.001  # a stated transform that gives the coordinates to that is taken with all its digits
+SAME_UNIT = 0.001  # feet of surveys and international ones count as one
 TRANSFORMS = ("transform", "spatial:transform", "proj:transform")  # attributes
 ATTRIBUTE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RuntimeError)
 
@@ -61,6 +63,7 @@ def grid_of(data: xarray.Dataset | xarray.DataArray) -> Grid:
     if size is not None and not any(axis in data.coords for axis in plane):  # rotated, as rioxarray writes it
         return GeoBox(shape, size, crs)
     rows, cols = (_coordinates(data, axis) for axis in plane)
+    _check_units(data, plane, crs)
     row_step, col_step = _step(data, plane[0], rows), _step(data, plane[1], cols)
     if row_step is None:
         row_step = size.e if size is not None else None if col_step is None else -abs(col_step)
@@ -110,6 +113,19 @@ def _coordinates(data: xarray.Dataset | xarray.DataArray, axis: str) -> Floats:
     if not values.size or not np.isfinite(values).all():
         raise _no_grid(data, f"has {'NaN or infinite' if values.size else 'no'} coordinates along {axis!r}")
     return values
+
+
+def _check_units(data: xarray.Dataset | xarray.DataArray, plane: tuple[str, str], crs: Any) -> None:
+    """Refuse (GridError) coordinates in another unit of length than the projected CRS, such as kilometres in CF files."""
+    own = metres_of(str(crs.units[0])) if crs is not None and crs.projected else None
+    for axis in plane:
+        unit = str(data[axis].attrs.get("units", ""))
+        metres = metres_of(unit) if unit else None
+        if own is not None and metres is not None and abs(metres / own - 1) > SAME_UNIT:
+            raise _no_grid(
+                data,
+                f"has coordinates along {axis!r} in {unit!r}, while its CRS is in {crs.units[0]}. Multiply them by {metres / own:g}",
+            )
 
 
 def _step(data: xarray.Dataset | xarray.DataArray, axis: str, values: NDArray[Any]) -> float | None:

@@ -248,3 +248,21 @@ def test_values_that_are_no_numbers_and_a_fourth_axis_are_refused() -> None:
         Layer.open(array_of(np.full((3, 4), "a")))
     with raises_naming(InputError, "'time', 'band', 'y', 'x'", "Choose one of time"):
         Layer.open(array_of(np.ones((2, 2, 3, 4), np.float32), ("time", "band", "y", "x")))
+
+
+@pytest.mark.parametrize(
+    ("crs", "unit", "factor"),
+    [
+        ("EPSG:32633", "km", "1000"), ("EPSG:32633", "kilometre", "1000"), ("EPSG:32633", "US survey foot", "0.304801"),
+        ("EPSG:32633", "m", None), ("EPSG:32633", "metre", None), ("EPSG:32633", "degrees_north", None), ("EPSG:32633", "", None),
+        ("EPSG:2229", "US survey foot", None), ("EPSG:2229", "foot", None), ("EPSG:2229", "m", "3.28083"),
+    ],
+)  # fmt: skip
+def test_coordinates_in_another_unit_than_the_crs_are_refused(crs: str, unit: str, factor: str | None) -> None:
+    array = image().drop_vars("spatial_ref")
+    array = array.assign_coords(x=("x", array.x.values / 1e4, {"units": unit})).odc.assign_crs(crs)
+    if factor is None:
+        assert Layer.open(array).grid.crs is not None
+        return
+    with raises_naming(GridError, repr(unit), factor):
+        Layer.open(array)
