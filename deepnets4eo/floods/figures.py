@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 MAX_FLOODED_SHARE = 0.5  # share beyond which a map says more about the images than about the ground
+ROUNDING = 1e-12  # of an area: sums of doubles leave less, and a pixel of any raster is more
 
 
 def measure_figures(
@@ -40,7 +41,7 @@ def measure_figures(
         area |= water.to_dict(name) | {f"{name}_share": measured.share} | measured.seen.to_dict("seen", interval=False)
     seen = measured.seen
     area["interval_of"] = measured.interval_of.replace("; says", ", 95 %; says")
-    area |= replace(total, value=total.value - seen.value).to_dict("not_seen", interval=False)
+    area |= replace(total, value=_rest(total.value, seen.value)).to_dict("not_seen", interval=False)
     figures: dict[str, Any] = {"area": area}
     if buildings is not None:
         wet, known = BuildingWater.read_column(buildings["inundated"])
@@ -70,10 +71,19 @@ def _with_unknown(area: dict[str, Any], unknown: float) -> dict[str, Any]:
     what = f"{area['interval_of']}; the upper end of the flood holds all ground that is not known"
     possible = replace(flood, interval=(low, flood.value + unknown))
     return area | {
-        **replace(not_seen, value=not_seen.value - unknown).to_dict("not_seen", interval=False),
+        **replace(not_seen, value=_rest(not_seen.value, unknown)).to_dict("not_seen", interval=False),
         **replace(not_seen, value=unknown).to_dict("unknown", interval=False),
         "interval_of": what, "flood_share": None, **possible.to_dict("flood"),
     }  # fmt: skip
+
+
+def _rest(whole: float, part: float) -> float:
+    """Return the area without a part of it; 0 if only the rounding of sums over pixels is left, which would be printed as 0.00000000001 m².
+
+    >>> _rest(7.59, 7.59 - 1e-15), round(_rest(7.59, 4.78), 2)
+    (0.0, 2.81)
+    """
+    return whole - part if whole - part > ROUNDING * whole else 0.0
 
 
 def _total_hectares(labels: Layer) -> float:

@@ -147,6 +147,19 @@ def test_more_classes_than_colours_become_one_and_change_alone_is_one(visit, tmp
     assert alone.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"]
 
 
+def test_names_of_both_files_stay_apart_on_a_phone(visit, tmp_path):
+    one = visit(write(tmp_path / "names.html", [None])[1], PHONE)
+    if not one.page.locator("#swipe-line").is_visible():
+        one.page.locator("#swipe").click()
+    one.page.locator(".label span").evaluate_all(
+        "all => all.forEach((one) => { one.textContent = 'S2_2025-12-04_S2C_39SWS_20251204_0.tif'; })"
+    )
+    first, second = one.page.locator(".label").evaluate_all(
+        "all => all.map((one) => one.getBoundingClientRect().toJSON())"
+    )
+    assert first["right"] < second["left"]
+
+
 def test_the_event_is_on_top_in_the_summary_and_in_saved_files(visit, tmp_path):
     event = EventInfo(
         "Tornado <b>", "Joplin", "2011-05-20", "2011-05-29", sensor_post="WorldView-2", credit="© Somebody"
