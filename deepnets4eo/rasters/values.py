@@ -27,7 +27,8 @@ MAX_LABEL = 2**31
 FLOAT32 = np.finfo(np.float32)
 SENTINELS = (-9999.0, -99999.0, -32767.0, -32768.0, float(FLOAT32.min), float(FLOAT32.max))  # usual nodata values
 FURTHER_SENTINELS = (  # of other writers: also physical values, unless they are far from all others
-    -999.0, 9999.0, 99999.0, -999999.0, 999999.0, 32767.0, 65535.0, -(2.0**31), 2.0**31 - 1, 2.0**32 - 1,
+    -999.0, 9999.0, 99999.0, -999999.0, 999999.0, 32767.0, 65535.0, -(2.0**31), 2.0**31 - 1, 2.0**32 - 1, -10_000.0, -99.0,
+    -28_672.0, -3000.0, -32_766.0,  # of MODIS: reflectance, indices of plants
 )  # fmt: skip
 LARGEST_PHYSICAL = 1e15  # no quantity of a pixel is larger; 1e20 and 9.97e36 are nodata of climate models and netCDF
 BELOW_ZERO_GAP = 0.1  # spans between a usual nodata value below 0 and other values, which are all 0 or more

@@ -33,9 +33,10 @@ def test_usual_values_of_any_writer_are_taken_as_nodata_and_named(kind, value, t
     assert "in every band where it has no data (31% of its pixels)" in caplog.text
 
 
-def test_whole_numbers_below_zero_are_nodata_of_an_image_that_has_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [-999, -28_672, -3000, -10_000])
+def test_whole_numbers_below_zero_are_nodata_of_an_image_that_has_none(value: int, tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(1, 1800, (4, 96, 96)).astype(np.int16)
-    image[:, :30] = -999
+    image[:, :30] = value
     layer = IMAGE.open(write_geotiff(tmp_path / "a.tif", image), DOOR)
     np.testing.assert_array_equal(layer.read()[1].any(axis=1), np.arange(96) >= 30)
 
