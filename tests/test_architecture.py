@@ -300,7 +300,7 @@ print(deepnets4eo.metrics.ConfusionMatrix.__name__, deepnets4eo.Legend.__name__)
 NOT_BY_MAPS = ("deepnets4eo.training", "deepnets4eo.prediction", "torch", "scipy.optimize", "scipy.spatial")
 
 
-@pytest.mark.parametrize("job", ["damage.file_job", "damage.job", "floods.job", "change.job", "points.rubble.job"])
+@pytest.mark.parametrize("job", ["damage.files.job", "damage.job", "floods.job", "change.job", "points.rubble.job"])
 def test_a_map_job_loads_nothing_of_training_and_of_networks_before_it_needs_them(job):
     """The last two are only of what starts without points."""
     code = f"import sys, deepnets4eo.{job}; print(*sys.modules)"

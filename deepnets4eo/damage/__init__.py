@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .evidences.points import PointEvidence as PointEvidence
     from .evidences.priors import open_priors as open_priors
     from .evidences.rasters import RasterEvidence as RasterEvidence
-    from .file_job import DamageJob
+    from .files.job import DamageJob
     from .job import assess as assess, assess_inputs as assess_inputs, assess_part as assess_part
     from .journal import JobControl as JobControl
     from .map import DamageMap as DamageMap
@@ -59,7 +59,7 @@ else:
             ".vocabulary": ["GRADES"],
         },
         internal={
-            ".file_job": ["DamageJob"],
+            ".files.job": ["DamageJob"],
             ".settings": ["FurtherInputs", "ProductOptions"],
         },
     )

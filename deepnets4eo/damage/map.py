@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyogrio
 
-from deepnets4eo.damage.plots import explore_content, lonboard_layer, plot_content, summarize_content
 from deepnets4eo.damage.products import FURTHER
 from deepnets4eo.damage.products.content import AREAS_FILE, DamageMapContent
+from deepnets4eo.damage.products.plots import explore_content, lonboard_layer, plot_content, summarize_content
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.display import FigureStyle, Summary, WithSummary
 from deepnets4eo.errors import InputError, Reading
@@ -233,7 +233,7 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             A file is gone, or another one by now.
         """
-        from deepnets4eo.damage.shown_again import files_of
+        from deepnets4eo.damage.products.shown_again import files_of
 
         return files_of(role, inputs, folder)
 
@@ -246,7 +246,7 @@ class DamageMap(WithSummary, DamageMapContent):
         folder : folder of the map
         pair : the images of the map
         """
-        from deepnets4eo.damage.shown_again import shown_rasters
+        from deepnets4eo.damage.products.shown_again import shown_rasters
 
         return shown_rasters(folder, DamageMapContent.water_file, pair)
 

@@ -384,7 +384,7 @@ def test_evaluate_of_points(reach, tmp_path, capsys) -> None:
 
 
 def test_damage(reach, tmp_path) -> None:
-    function, start = "deepnets4eo.damage.file_inputs.open_inputs", ["damage", "a.tif", "b.tif", "f.gpkg"]
+    function, start = "deepnets4eo.damage.files.inputs.open_inputs", ["damage", "a.tif", "b.tif", "f.gpkg"]
     out = ["--out", tmp_path / "out"]
     found = reach(function, *start, *out)
     assert found.words[:3] == ("a.tif", "b.tif", "f.gpkg")
@@ -404,23 +404,23 @@ def test_damage(reach, tmp_path) -> None:
 
 def test_damage_evidence(reach, tmp_path) -> None:
     words = ["--evidence", "change=s=1.tif", "--evidence", "flood=f.tif", "--set", "evidence_weight=flood=0.3"]
-    function = "deepnets4eo.damage.file_inputs.open_inputs"
+    function = "deepnets4eo.damage.files.inputs.open_inputs"
     found = reach(function, "damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out", *words)
     assert found.options["evidence"] == [RasterEvidence("change", "s=1.tif"), RasterEvidence("flood", "f.tif", 0.3)]
 
 
 def test_damage_priors(reach, tmp_path, monkeypatch) -> None:
     opened = Inputs(None, None, None, np.zeros(0, object))  # type: ignore[arg-type]
-    monkeypatch.setattr("deepnets4eo.damage.file_inputs.open_inputs", lambda *words, **named: opened)
+    monkeypatch.setattr("deepnets4eo.damage.files.inputs.open_inputs", lambda *words, **named: opened)
     start = ["damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out"]
     words = ["--prior", "wind:mph=w.tif", "--prior", "shakemap=grid.xml", "--set", "prior_curves=own.yaml"]
-    found = reach("deepnets4eo.damage.file_inputs.open_priors", *start, *words)
+    found = reach("deepnets4eo.damage.files.inputs.open_priors", *start, *words)
     assert found.words == (["wind:mph=w.tif", "shakemap=grid.xml"], None, "own.yaml")
-    assert reach("deepnets4eo.damage.file_inputs.open_priors", *start).words == ((), None, None)
+    assert reach("deepnets4eo.damage.files.inputs.open_priors", *start).words == ((), None, None)
 
 
 def test_damage_points(reach, tmp_path) -> None:
-    function = "deepnets4eo.damage.file_inputs.open_inputs"
+    function = "deepnets4eo.damage.files.inputs.open_inputs"
     start = ["damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out"]
     assert reach(function, *start).options["points"] is None
     found = reach(function, *start, "--points-post", "b.laz")

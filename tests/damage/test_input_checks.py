@@ -14,7 +14,7 @@ from geotiff import write_geotiff
 from made_up_town import GRID, layer, photo
 from refusals import raises_naming
 
-from deepnets4eo.damage.foreseen import foreseen_reasons
+from deepnets4eo.damage.files.foreseen import foreseen_reasons
 from deepnets4eo.damage.input_checks import check_images, neighbour_correlations
 from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.errors import InputError

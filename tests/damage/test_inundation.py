@@ -41,12 +41,12 @@ from deepnets4eo.damage.decision.inundation import (
 from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.evidences.shown_water import ShownWater
+from deepnets4eo.damage.files.written_again import write_again
 from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.review.map_images import open_images
 from deepnets4eo.damage.review.taught_map import save_again
 from deepnets4eo.damage.site import WaterAround
 from deepnets4eo.damage.work import Work
-from deepnets4eo.damage.written_again import write_again
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.floods import BuildingWater, Recognition, open_new_water
 from deepnets4eo.footprints import align_footprints

@@ -8,7 +8,8 @@ from refusals import raises_naming
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import DamageJob, DamageMap, FurtherInputs, Settings, file_inputs
+from deepnets4eo.damage import DamageJob, DamageMap, FurtherInputs, Settings
+from deepnets4eo.damage.files import inputs as file_inputs
 from deepnets4eo.damage.structure import block, evidence as structure
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import Executor, JobOutput, Journal, Part, WorkerRefusedError

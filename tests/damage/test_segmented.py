@@ -16,7 +16,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings, buildings_of
 from deepnets4eo.damage.network.find_buildings import join_pieces
-from deepnets4eo.damage.unsure_outlines import MIN_PROBABILITY, unsure_outlines
+from deepnets4eo.damage.network.unsure_outlines import MIN_PROBABILITY, unsure_outlines
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints import Footprints

@@ -10,9 +10,9 @@ import pytest
 from geotiff import write_geotiff
 
 from deepnets4eo.damage import DamageMap, ProductOptions, Settings, assess
+from deepnets4eo.damage.files.written_again import write_again
 from deepnets4eo.damage.review.map_images import open_images
 from deepnets4eo.damage.review.taught_map import save_again
-from deepnets4eo.damage.written_again import write_again
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.map_page import CLOUD_COLOUR
 from deepnets4eo.synthetic import City

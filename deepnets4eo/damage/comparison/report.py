@@ -14,7 +14,7 @@ from affine import Affine
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.comparison.maps import MapComparison
-from deepnets4eo.damage.crosswalk import has_position
+from deepnets4eo.damage.products.crosswalk import has_position
 from deepnets4eo.damage.products.words import TABLE
 from deepnets4eo.damage.vocabulary import TITLES
 from deepnets4eo.errors import DeepNets4EOError

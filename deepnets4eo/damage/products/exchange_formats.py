@@ -18,7 +18,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries
-from deepnets4eo.damage.crosswalk import has_position
+from deepnets4eo.damage.products.crosswalk import has_position
 from deepnets4eo.damage.products.summary import area_rows, caveats, description_lines
 from deepnets4eo.damage.vocabulary import QUARTERS, TITLES, UNGRADED, colors, worst_first
 from deepnets4eo.errors import InputError

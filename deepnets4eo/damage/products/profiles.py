@@ -18,7 +18,7 @@ import shapely
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Geometries
-from deepnets4eo.damage.crosswalk import CROSSWALK, has_position
+from deepnets4eo.damage.products.crosswalk import CROSSWALK, has_position
 from deepnets4eo.damage.products.exchange_formats import pieces
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.vocabulary import CLASSES, GRADES

@@ -17,8 +17,8 @@ import numpy as np
 import shapely
 
 from deepnets4eo.damage.buildings import hash_table
-from deepnets4eo.damage.crosswalk import has_position
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
+from deepnets4eo.damage.products.crosswalk import has_position
 from deepnets4eo.damage.products.exchange_formats import (
     in_lonlat,
     write_areas_csv,

@@ -11,13 +11,13 @@ import scipy
 import shapely
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
-from deepnets4eo.damage.border import Border, balance_weights, fit_border
 from deepnets4eo.damage.images import known_or_assumed_gsd_m
 from deepnets4eo.damage.network.find_buildings import BuildingNetwork
 from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.site import Evidence, Site
 from deepnets4eo.damage.structure.block import BuildingGeometry, block_journal, collect
+from deepnets4eo.damage.structure.border import Border, balance_weights, fit_border
 from deepnets4eo.damage.structure.coverage import assess_coverage
 from deepnets4eo.damage.structure.evidence import Structure
 from deepnets4eo.damage.structure.measures import image_means

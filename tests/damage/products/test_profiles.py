@@ -11,7 +11,7 @@ from made_up_map import make_grid, make_map
 from refusals import raises_naming
 
 from deepnets4eo.damage import ProductOptions
-from deepnets4eo.damage.crosswalk import CROSSWALK
+from deepnets4eo.damage.products.crosswalk import CROSSWALK
 from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_unosat, write_xbd
 from deepnets4eo.damage.vocabulary import CLASSES, GRADES
 from deepnets4eo.errors import InputError

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.damage.areas import check_areas, check_counted
-from deepnets4eo.damage.file_inputs import FileInputs, ProgressBar
+from deepnets4eo.damage.files.inputs import FileInputs, ProgressBar
+from deepnets4eo.damage.files.worker import open_step
+from deepnets4eo.damage.files.written_again import write_again
 from deepnets4eo.damage.job import assess_inputs, assess_part
 from deepnets4eo.damage.journal import JobControl
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
 from deepnets4eo.damage.network.find_buildings import is_to_find
 from deepnets4eo.damage.products.write import check_formats, formats_of
 from deepnets4eo.damage.settings import FurtherInputs, ProductOptions, Settings
-from deepnets4eo.damage.worker import open_step
-from deepnets4eo.damage.written_again import write_again
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import check_exist
 from deepnets4eo.jobs import Executor, FileJob, JobOutput, RemoteSteps, Scratch
