@@ -3,6 +3,8 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +20,10 @@ from deepnets4eo.floods import (
     surface_scene,
     write_sure_water,
 )
-from deepnets4eo.floods.optical import mirror_unseen, without_bare_ground
-from deepnets4eo.floods.recognition import _measured_dry
+from deepnets4eo.floods.optical import SurfaceRules, mirror_unseen, without_bare_ground
+from deepnets4eo.floods.recognition import _measured_dry, _water_in
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Window, whole
 from deepnets4eo.outputs import EventInfo, Phrase
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters import Layer, Scene
@@ -331,3 +333,23 @@ def test_ground_is_surely_dry_from_nine_tenths_on() -> None:
     shares = Layer.open(packed).with_nodata(255)
     assert _measured_dry(window, shares).tolist() == [[False, True, True, False]]
     assert not _measured_dry(window, None).any()
+
+
+@pytest.mark.parametrize("pixel_m2", [1.0, 4.0])
+def test_water_known_from_before_is_of_parts_of_a_minimum_area_on_the_ground(pixel_m2: float) -> None:
+    """Two patches, one as large as the minimum and one a pixel smaller; pixels that are not seen do not count."""
+    needed = round(SurfaceRules.min_area_m2 / pixel_m2)
+    known = np.zeros((12, needed + 20), bool)
+    known[2, 5 : 5 + needed] = True
+    known[6, 5 : 5 + needed - 1] = True
+    known[9, 5 : 5 + needed] = True
+    classes = np.where(known, DRY, FLOOD).astype(np.uint8)
+    classes[9, 5] = NOT_SEEN
+    labels = Layer.open(classes[None])
+    mapper: Any = SimpleNamespace(before=("pre",), pixel_m2=pixel_m2, known_water=lambda sample: (known, known))
+    scene: Any = SimpleNamespace(read=lambda window: None)
+    masks = _water_in(scene, mapper, labels, whole(labels.grid))
+    assert masks.known.sum(axis=1).nonzero()[0].tolist() == [2]
+    assert masks.known.sum() == masks.lost.sum() == masks.sure.sum() == needed
+    assert masks.new.sum() == (classes == FLOOD).sum()
+    assert not masks.seen[9, 5]
