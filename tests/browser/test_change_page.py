@@ -207,3 +207,13 @@ def test_it_prints_with_its_classes_and_without_controls(classes, visit):
     assert "somebody" not in classes[1].read_text(encoding="utf-8")
     assert one.page.locator("#table").is_hidden()
     assert one.page.locator("#sheet canvas").count() == 2
+
+
+def test_values_of_facts_have_half_of_the_width_however_long_their_names_are(classes, visit):
+    one = visit(classes[1])
+    one.page.emulate_media(media="print")
+    one.page.wait_for_selector("#sheet canvas")
+    widths = one.page.locator("#sheet .facts").evaluate_all(
+        "all => all.map((list) => [list.clientWidth, ...[...list.querySelectorAll('dd')].map((one) => one.clientWidth)])"
+    )
+    assert [row for row in widths if min(row[1:]) < 0.45 * row[0]] == []
