@@ -328,6 +328,7 @@ def test_no_command_of_a_remedy_has_a_gap() -> None:
     assert [key for key in naming_commands() if "=…" in words_of(key)] == []
 
 
+@pytest.mark.beyond_core
 @pytest.mark.parametrize("key", [key for key, followed in REMEDIES.items() if callable(followed)])
 def test_a_followed_remedy_ends_its_finding(key: str, place: Path) -> None:
     followed, code = REMEDIES[key], GIVES.get(key, key.removesuffix(".remedy"))

@@ -17,6 +17,8 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.map_page import CLOUD_COLOUR
 from deepnets4eo.synthetic import City
 
+pytestmark = pytest.mark.beyond_core
+
 QUICK = Settings(network=False, align=False, assume_registered=True)
 LEFT_PX = 96  # clear; what is left is as large as a cloud
 CITY = City(seed=3, size_px=288)
