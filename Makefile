@@ -30,7 +30,7 @@ POST ?=
 FOOTPRINTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-changed test-all static check durations golden figures docs pictures notebooks qgis dist setup clean
+.PHONY: help demo test test-changed test-all static check durations golden bench figures docs pictures notebooks qgis dist setup clean
 
 help:
 	@echo "make demo   run the main job on a made-up miniature city and open with one line where to look"
@@ -39,6 +39,7 @@ help:
 	@echo "make test-changed  the same for what the change reaches"
 	@echo "make test-all  everything: after the core suite kills, browsers, exports, the site: some 25 minutes more"
 	@echo "make check  ruff, mypy and the rules on names and wording, on changed files only: seconds"
+	@echo "make bench  processor seconds of five jobs of users beside an earlier state (BASE=origin/main), in turns: some five minutes"
 	@echo "make docs   the documentation site into site/, notebooks executed; open site/index.html, offline"
 	@echo "make pictures  the pictures of pages in docs/images, from the demo as it is now: some minutes, with Chromium (CHROMIUM=its path)"
 	@echo "make figures DATA=FOLDER  every figure of the lineage again, by thirty hours of one core, going on where it was stopped (LIST=1: what there is)"
@@ -81,6 +82,11 @@ durations: $(READY)
 # The results of the shipped networks, stored anew; the changelog says why.
 golden: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/test_golden_jobs.py
+
+# Jobs of users in this checkout and in an earlier state, in turns, on one core: whoever changes the path of a job states the table.
+BASE   ?= origin/main
+bench: $(READY)
+	@$(BIN)/python experiments/benchmarks/jobs.py --base $(BASE)
 
 # Every figure of the lineage again, where it was stopped; ONLY="NAME …" some of them, LIST=1 what there is. Use a clone of its own.
 DATA   ?= $(DEEPNETS4EO_DATA)
