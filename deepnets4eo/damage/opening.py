@@ -145,21 +145,32 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
 
 def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, ...]:
     """Return the evidences of a job whose scores take part, found by entry point, opened and checked before long work. Raises InputError."""
-    installed, requested = plugins_of("evidences"), _requested(settings.evidences)
+    installed = plugins_of("evidences")
     if absent := set(SCORES) - installed.keys():
         raise InputError(
             f"{', '.join(sorted(absent))} of the toolbox are not registered: its code is newer than its installation. Install it "
             "again, by `make setup` or pip."
         )
+    evidences: list[ScoreEvidence] = []
+    for name in SCORES:
+        evidences += load_plugin(installed[name])(inputs, settings, None)
+    evidences += open_further_evidences(inputs, settings)
+    check_weights(evidences)
+    return tuple(evidences)
+
+
+def open_further_evidences(inputs: Inputs, settings: Settings) -> list[ScoreEvidence]:
+    """Return the evidences of other packages that `--set evidences` names; a dry run opens only these. Raises InputError."""
+    installed, requested = plugins_of("evidences"), _requested(settings.evidences)
     unknown = requested.keys() - installed.keys() | requested.keys() & set(SCORES)
     if unknown:
         hint = name_hint(min(unknown), installed.keys() - set(SCORES), "Install the package that has it.")
         raise InputError(f"--set evidences names {', '.join(sorted(unknown))}, which no installed package has. {hint}")
-    evidences: list[ScoreEvidence] = []
-    for name in (*SCORES, *requested):
-        evidences += load_plugin(installed[name])(inputs, settings, requested.get(name))
-    check_weights(evidences)
-    return tuple(evidences)
+    return [
+        evidence
+        for name, weight in requested.items()
+        for evidence in load_plugin(installed[name])(inputs, settings, weight)
+    ]
 
 
 def built_in_evidences(model: DecisionModel) -> tuple[Evidence, ...]:

@@ -163,13 +163,28 @@ class Site:
     def with_columns(self, columns: pd.DataFrame, meaning: Mapping[str, str], name: str) -> Site:
         """Return the site with further columns of all N buildings, blank for buildings that are not assessed.
 
+        columns : in the order of the buildings (index 0 to N−1), or in any order with their ids as index
         name : of the evidence. Raises InputError."""
         if len(columns) != len(self.buildings) or not {*meaning} <= {*columns.columns}:
             raise InputError(
                 f"the evidence {name} measured {len(columns)} rows of {', '.join(map(str, columns.columns))}; expected "
                 f"{len(self.buildings)} of {', '.join(meaning)}. Its plugin does not fit this version."
             )
+        columns = self._in_order(columns, name)
         return replace(self, buildings=self.buildings.with_columns({name: columns[name] for name in meaning}, meaning))
+
+    def _in_order(self, columns: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Return columns of an evidence in the order of the buildings. Raises InputError for an index that is neither ids nor positions."""
+        frame = self.buildings.frame
+        if columns.index.equals(pd.RangeIndex(len(frame))) or columns.index.equals(frame.index):
+            return columns
+        ids, given = frame["id"].astype(str), columns.index.astype(str)
+        if given.is_unique and ids.is_unique and {*given} == {*ids}:
+            return columns.set_axis(given).loc[ids.tolist()]
+        raise InputError(
+            f"the evidence {name} has rows of {', '.join(given[:3])} …; expected an index of 0 to {len(frame) - 1} in the order of the "
+            "outlines, or the ids of all buildings, each once. Its plugin must set one of them."
+        )
 
     def leave_out(self, reasons: Texts) -> Site:
         """Return the site with assessed buildings that have a reason (N,), else '', set to not assessed."""

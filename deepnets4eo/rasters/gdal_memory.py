@@ -10,6 +10,7 @@ import rasterio
 from rasterio.enums import Interleaving
 from rasterio.env import get_gdal_config, set_gdal_config
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.formats import open_raster
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least
 
 def cache_bytes(*images: Layer | None) -> int:
     """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows, for tiles that fit all of them."""
-    files = [(image, _row_bytes(image)) for image in images if image is not None and image.paths]
+    rows = [(image, _row_bytes(image)) for image in images if image is not None and image.paths]
+    files = [(image, row) for image, row in rows if row is not None]
     strips = sum(row * _window_rows(image) for image, row in files)
     tiles = sum(_whole_bytes(image) for image, row in files if not row)
     return max(CACHE_BYTES, min(strips, MAX_CACHE_BYTES), tiles if tiles <= WHOLE_BYTES else 0)
@@ -42,12 +44,15 @@ def _window_rows(image: Layer) -> int:
     return min(rows, image.shape[0])
 
 
-def _row_bytes(image: Layer) -> int:
-    """Bytes of one row of an image in strips, as GDAL keeps it; 0 of one in tiles."""
-    with open_raster(image.paths[0], honours=("orientation", "pages")) as file:
-        if file.block_shapes[0][1] < file.width:
-            return 0
-        bands = file.count if file.interleaving == Interleaving.pixel else image.count
+def _row_bytes(image: Layer) -> int | None:
+    """Bytes of one row of an image in strips, as GDAL keeps it; 0 of one in tiles, None of a file that another reader opened."""
+    try:
+        with open_raster(image.paths[0], honours=("orientation", "pages")) as file:
+            if file.block_shapes[0][1] < file.width:
+                return 0
+            bands = file.count if file.interleaving == Interleaving.pixel else image.count
+    except InputError:  # the layer is open, but not by GDAL
+        return None
     return image.shape[1] * bands * image.dtype.itemsize
 
 

@@ -70,6 +70,8 @@ def test_names_and_weights_that_cannot_be_used_are_refused(installed, named, rea
     inputs: Any = SimpleNamespace(evidences=(), radar=())
     with pytest.raises(InputError, match=reason):
         opening.open_evidences(inputs, Settings(evidences=named))
+    with pytest.raises(InputError, match=reason):  # of a dry run
+        opening.open_further_evidences(inputs, Settings(evidences=named))
 
 
 def test_an_installation_that_is_older_than_the_code_is_named(monkeypatch):

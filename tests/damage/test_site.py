@@ -58,6 +58,17 @@ def test_columns_of_an_evidence_are_blank_where_a_building_is_not_assessed() -> 
         before.with_columns(columns[:2], {"ev_new": ""}, "new")
 
 
+def test_rows_of_an_evidence_go_to_the_buildings_of_their_ids_and_other_indices_are_refused() -> None:
+    before = site().with_structure(table())
+    ids = before.buildings.frame["id"].tolist()
+    shuffled = pd.DataFrame({"ev_new": [3.0, 1.0, 2.0]}, index=[ids[2], ids[0], ids[1]])
+    found = before.with_columns(shuffled, {"ev_new": "what it holds"}, "new")
+    np.testing.assert_array_equal(found.buildings.frame["ev_new"], [1.0, 2.0, np.nan])  # the third is not assessed
+    for index in ([ids[0], ids[0], ids[1]], [7, 8, 9], [2, 1, 0]):
+        with raises_naming(InputError, "evidence new", "ids of all buildings"):
+            before.with_columns(shuffled.set_axis(index), {"ev_new": ""}, "new")
+
+
 def test_a_building_that_is_left_out_keeps_its_evidence_and_the_first_reason() -> None:
     before = site().with_structure(table())
     found = before.leave_out(np.array(["", "no building", "no building"], object)).buildings.frame

@@ -95,3 +95,12 @@ def test_a_mosaic_of_striped_files_is_as_wide_as_all(tmp_path: Path) -> None:
         origin = (500_000 + 40_000 * number, 5_000_000)
         write_geotiff(tmp_path / f"{number}.tif", WIDE, sparse_ok=True, interleave="pixel", origin=origin)
     assert cache_bytes(Layer.open(tmp_path)) == 2 * 80_000 * WINDOW_PX
+
+
+def test_files_that_another_reader_opens_have_no_block_cache(tmp_path: Path) -> None:
+    np.savez(tmp_path / "pre.npz", image=np.zeros((3, 40, 50), np.uint8))
+    image = Layer.open(tmp_path / "pre.npz")
+    assert image.paths
+    assert cache_bytes(image) == CACHE_BYTES
+    with gdal_cache(image):
+        assert limit() == CACHE_BYTES

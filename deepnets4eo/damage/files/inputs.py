@@ -18,9 +18,10 @@ from deepnets4eo.damage.images import DatePair
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.journal import damage_journal, labels_file, with_precision
 from deepnets4eo.damage.network.find_buildings import find_footprints, with_segmenter
-from deepnets4eo.damage.opening import open_inputs, open_pair
+from deepnets4eo.damage.opening import open_further_evidences, open_inputs, open_pair
 from deepnets4eo.damage.placing import register_and_align
 from deepnets4eo.damage.settings import FurtherInputs, Settings
+from deepnets4eo.damage.skill import check_weights
 from deepnets4eo.damage.site import Evidence, Inputs, Site
 from deepnets4eo.damage.work import Work
 from deepnets4eo.jobs import Progress, WorkerRefusedError
@@ -112,6 +113,7 @@ class FileInputs:
         if self.settings.segmenter is None:
             inputs = self.open()
             account, lines = inputs.footprints.account(), foreseen_lines(inputs, out)
+            check_weights(open_further_evidences(inputs, self.settings))
             checked: Inputs | DatePair = inputs
         else:
             account, checked = dict[str, Any](), check_images(self.open_pair())
