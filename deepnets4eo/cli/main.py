@@ -26,7 +26,6 @@ from deepnets4eo.cli.output import (
     visible,
     visible_warning,
 )
-from deepnets4eo.cli.without_dask import WithoutDask
 from deepnets4eo.device import share_heaps
 from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, nearest_name
 from deepnets4eo.files import system_error
@@ -208,7 +207,6 @@ def main(arguments: list[str] | None = None) -> int:
     share_heaps()
     if arguments is None:  # the process is ours alone
         need_few_drivers()
-        sys.meta_path.insert(0, WithoutDask())
         arguments = sys.argv[1:]
     debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
     _set_up_messages(debug)

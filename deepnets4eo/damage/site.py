@@ -178,11 +178,11 @@ class Site:
         frame = self.buildings.frame
         if columns.index.equals(pd.RangeIndex(len(frame))) or columns.index.equals(frame.index):
             return columns
-        ids, given = frame["id"].astype(str), columns.index.astype(str)
-        if given.is_unique and ids.is_unique and {*given} == {*ids}:
-            return columns.set_axis(given).loc[ids.tolist()]
+        ids, labels = frame["id"].astype(str), columns.index.astype(str)
+        if labels.is_unique and ids.is_unique and {*labels} == {*ids}:
+            return columns.set_axis(labels).loc[ids.tolist()]
         raise InputError(
-            f"the evidence {name} has rows of {', '.join(given[:3])} …; expected an index of 0 to {len(frame) - 1} in the order of the "
+            f"the evidence {name} has rows of {', '.join(labels[:3])} …; expected an index of 0 to {len(frame) - 1} in the order of the "
             "outlines, or the ids of all buildings, each once. Its plugin must set one of them."
         )
 

@@ -72,21 +72,3 @@ for verb in {list(IMPORTS)}:
     seen = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("seen:")]
     for (verb, allowed), (status, *loaded) in zip(IMPORTS.items(), seen, strict=True):
         assert (verb, status, set(loaded) & (NEVER | RASTERS | TABLES) - allowed) == (verb, "0", set()), done.stderr
-
-
-def test_the_command_line_does_not_import_dask_for_odc_geo(tmp_path: Path) -> None:
-    """Odc-geo still knows collections of Dask if something else imported it."""
-    path = write_geotiff(tmp_path / "image.tif", np.tile(np.arange(64, dtype=np.uint8), (64, 1)))
-    code = """
-import sys
-from deepnets4eo.cli.main import main
-assert main() == 0 and "odc.geo._interop" in sys.modules and "dask" not in sys.modules
-import odc.geo.math
-assert not odc.geo.math.is_dask_collection([1])
-try:
-    import dask.array
-except ImportError:
-    sys.exit()
-assert odc.geo.math.is_dask_collection(dask.array.ones(3)) and not odc.geo.math.is_dask_collection([1])
-"""
-    subprocess.run([sys.executable, "-c", code, "check", str(path)], check=True, stdout=subprocess.DEVNULL)
