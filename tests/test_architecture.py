@@ -391,3 +391,15 @@ def test_imports_of_tests_pages_and_docstrings_are_seen():
     assert coupling.EXAMPLE.findall(text) == [("deepnets4eo", "cards")]
     files = {file.split("/")[0] for file, _, _ in coupling.taken_outside()}
     assert {"tests", "experiments", "docs", "README.md", "deepnets4eo"} <= files
+
+
+def test_no_source_hooks_into_imports() -> None:
+    """Other packages are imported as they are; what is slow is imported where it is needed."""
+    hooks = {"meta_path", "path_hooks", "path_importer_cache"}
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.attr}"
+        for path in source_files("deepnets4eo")
+        for node in nodes(path)
+        if isinstance(node, ast.Attribute) and node.attr in hooks
+    ]
+    assert found == []
