@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
+from deepnets4eo.errors import Reading
 from deepnets4eo.lazy import name_missing_extra
 
 Group = Literal[
@@ -41,6 +42,19 @@ def _installed(group: str) -> tuple[EntryPoint, ...]:
 
 
 def load_plugin(entry: EntryPoint) -> Any:
-    """Import what an entry point names; MissingExtraError where a package of an extra is missing."""
-    with name_missing_extra():
+    """Import the object of an entry point.
+
+    Raises
+    ------
+    MissingExtraError
+        A package of an extra is missing.
+    InputError
+        The package of others that registered it has no such object, or fails when it is imported.
+    """
+    module = entry.value.partition(":")[0].strip()
+    if module.partition(".")[0] == "deepnets4eo":  # an error of the toolbox itself is a bug and keeps its traceback
+        with name_missing_extra():
+            return entry.load()
+    remedy = f"Report it to the authors of {module.partition('.')[0]}; if it is your own package, mend the line."
+    with Reading(f"the entry point {entry.name} = {entry.value} of {entry.group}", remedy), name_missing_extra():
         return entry.load()

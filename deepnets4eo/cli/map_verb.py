@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.cli.options import part_is_done
-from deepnets4eo.cli.output import echo, end_with_findings, progress, show_json, show_result
+from deepnets4eo.cli.output import echo, end_with_findings, is_stdout, progress, show_json, show_result
 
 if TYPE_CHECKING:
     from deepnets4eo.jobs import Workers
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run_map(
-    job: MapJob[Any, Any], *, dry_run: bool = False, json: Path | None = None, workers: Workers | None = None
+    job: MapJob[Any, Any], *, dry_run: bool = False, json: str | Path | None = None, workers: Workers | None = None
 ) -> None:
     """Run the job of a verb and print its result, or only what would be done.
 
@@ -40,7 +40,7 @@ def run_map(
         assert job.output.part is not None
         echo(part_is_done(job.output.part, job.output.out))
         return
-    silent = str(json) == "-"
+    silent = json is not None and is_stdout(json)
     if json is not None:
         show_json(result.summary, json)
     echo(f"Open report.html in a browser, {job.name}.gpkg in QGIS.", err=silent)

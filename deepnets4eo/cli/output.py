@@ -139,17 +139,17 @@ def ask_on_terminal() -> Callable[[str], str] | None:
     return lambda question: str(typer.prompt(visible(question), default="", show_default=False, err=True))
 
 
-def is_stdout(target: Path) -> bool:
+def is_stdout(target: str | Path) -> bool:
     """Return True for `-`."""
-    return target == STDOUT
+    return Path(target) == STDOUT
 
 
-def show_json(value: Any, target: Path) -> None:
+def show_json(value: Any, target: str | Path) -> None:
     """Write JSON to `target` and print its path; `-` prints the JSON itself."""
     if is_stdout(target):
         echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        echo(save_json(value, target))
+        echo(save_json(value, Path(target)))
 
 
 def save_json(value: Any, target: Path) -> Path:

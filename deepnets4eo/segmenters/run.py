@@ -237,7 +237,8 @@ def segmenter_kind(name: str) -> Any:
     if name not in kinds:
         raise RunError(
             f"the run holds a segmenter of kind {name!r}; this version has {sorted([NetworkSegmenter.kind, *kinds])}. "
-            "Update deepnets4eo, or install the package that adds it."
+            "Update deepnets4eo, or install the package that adds it. Its authors register it by the line "
+            f"{name} = MODULE:CLASS under the entry points deepnets4eo.segmenters."
         )
     return load_plugin(kinds[name])
 

@@ -439,30 +439,6 @@ def test_on_a_phone_the_worst_finding_takes_two_lines_until_it_is_opened_and_chi
     assert visit(write(short, tmp_path / "short.html"), PHONE).page.locator("#findings-button").is_hidden()
 
 
-ASSUMED = Finding("registration_assumed", "caution")
-
-
-@pytest.mark.parametrize(
-    ("footprints", "findings", "light", "words"),
-    [
-        ({"status": "ok"}, (), "ok", "outlines on the roofs"),
-        ({"status": "failed"}, (), "failed", "outlines could not be matched with roofs"),
-        ({"status": "ok"}, (CAUTION,), "degraded", "Images aligned"),
-        ({"status": "not moved"}, (), "ok", "Images aligned"),
-        ({"status": "ok"}, (ASSUMED,), "degraded", "Images assumed to be aligned, not measured"),
-    ],
-)
-def test_the_light_is_green_only_where_images_and_outlines_fit_and_nothing_is_in_doubt(
-    visit, tmp_path, footprints, findings, light, words
-):
-    damage_map = make_map(12)
-    damage_map.registration["footprints"] = footprints
-    damage_map.findings = findings
-    one = visit(write(damage_map, tmp_path / "report.html"))
-    assert one.page.locator("#quality .light").get_attribute("class") == f"light {light}"
-    assert words in one.page.locator("#quality").inner_text()
-
-
 def test_a_map_without_findings_has_no_banner(report, visit):
     assert visit(report[1]).page.locator("#findings").count() == 0
 

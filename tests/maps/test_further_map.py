@@ -17,7 +17,7 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo import plugins
-from deepnets4eo.cli import main as command_line
+from deepnets4eo.cli import main as command_line, run_map
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.jobs import JobOutput, Part
@@ -128,3 +128,15 @@ def test_its_verb_checks_runs_and_prints(snow: ModuleType, image: str, tmp_path:
     assert not (tmp_path / "out").exists()
     assert main(words) == 0
     assert capsys.readouterr().err.startswith("32.0 ha (")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_json_goes_to_stdout_for_a_dash_of_either_type(
+    kind: type, snow: ModuleType, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_map(job_of(snow, image, tmp_path / "out"), json=kind("-"))
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
+    assert not Path("-").exists()
+    run_map(job_of(snow, image, tmp_path / "more"), json=kind("summary.json"))
+    assert Path("summary.json").is_file()

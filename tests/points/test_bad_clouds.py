@@ -204,6 +204,8 @@ def test_labellers_are_made_by_entry_points(tmp_path: Path, monkeypatch: pytest.
     class Entry:
         """Stands in for an entry point."""
 
+        name, value, group = "of_tests", "of_tests:labeller", "deepnets4eo.point_labellers"
+
         def load(self):
             return lambda folder=None: NeighbourCount() if folder is None or folder == tmp_path else None
 

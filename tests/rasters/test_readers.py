@@ -74,9 +74,7 @@ def plain_array(text: str, request: object) -> Any:
     return np.ones((1, 4, 4))
 
 
-@pytest.mark.parametrize(
-    ("reader", "named"), [("broken", "out of its depth"), ("plain_array", "ndarray"), ("no_such_name", "no_such_name")]
-)
+@pytest.mark.parametrize(("reader", "named"), [("broken", "out of its depth"), ("plain_array", "ndarray")])
 def test_a_reader_that_fails_is_named(reader: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("odd", f"{__name__}:{reader}", "deepnets4eo.readers")
     monkeypatch.setattr(readers, "plugins_of", lambda group: {"odd": entry})

@@ -90,12 +90,15 @@ function fillSummary() {
   );
 }
 
+// A map may show two dates without having registered them: then `registration` is empty.
+const hasBefore = () => "pre" in page.inputs, unmeasured = () => t`Images assumed to be aligned, not measured`;
+
 // Green only where images and outlines both fit and nothing else is in doubt.
 function registrationWords() {
   if (page.quality) return [page.quality];
   const { status, residual_m: residual, footprints } = page.summary.registration;
   const assumed = page.summary.findings.some(({ code }) => code === "registration_assumed");
-  const images = { ok: assumed ? t`Images assumed to be aligned, not measured` : t`Images aligned`, degraded: t`Images roughly aligned`, failed: t`Images could not be aligned` }[status] ?? t`After image only`;
+  const images = { ok: assumed ? unmeasured() : t`Images aligned`, degraded: t`Images roughly aligned`, failed: t`Images could not be aligned` }[status] ?? (hasBefore() ? unmeasured() : t`After image only`);
   const outlines = { ok: t`outlines on the roofs`, degraded: t`outlines roughly on the roofs`, failed: t`outlines could not be matched with roofs` }[footprints?.status];
   const exact = typeof residual === "number" && status in { ok: 0, degraded: 0 } ? ` · ${apart(`± ${decimal(residual, residual < 0.095 ? 2 : 1)} ${lengthUnit()}`)}` : "";
   const words = `${images}${exact}${outlines ? ` · ${outlines}` : ""}`;
@@ -117,5 +120,5 @@ const registrationBox = () => (page.quality ? "" : box(t`Registration of before 
 
 function registrationFacts() {
   const registration = page.summary.registration, outlines = registration.footprints ?? {}, length = (value) => (typeof value === "number" ? `${decimal(value, 2)} ${lengthUnit()}` : null);
-  return [[t`Result`, word(registration.status ?? "not done: no before image")], [t`Reason`, registration.reason], [t`Model`, registration.model && word(registration.model)], [t`Shift found`, length(registration.shift_m)], [t`Residual at check points`, length(registration.residual_m)], [t`Check windows that agree`, registration.inliers && t`${registration.inliers} of ${registration.tie_points}`], [t`Outlines moved onto the roofs`, moved(outlines)]];
+  return [[t`Result`, registration.status ? word(registration.status) : hasBefore() ? unmeasured() : t`not done: no before image`], [t`Reason`, registration.reason], [t`Model`, registration.model && word(registration.model)], [t`Shift found`, length(registration.shift_m)], [t`Residual at check points`, length(registration.residual_m)], [t`Check windows that agree`, registration.inliers && t`${registration.inliers} of ${registration.tie_points}`], [t`Outlines moved onto the roofs`, moved(outlines)]];
 }
