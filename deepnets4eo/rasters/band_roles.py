@@ -27,6 +27,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "blue": ("blue", "b"),
     "nir": ("nir", "nearinfrared", "infrared", "ir", "nir1", "nir08"),
     "swir": ("swir", "swir1", "swir16", "shortwaveinfrared"),
+    "swir2": ("swir2", "swir22", "shortwaveinfrared2"),
     "height": ("height", "dsm", "elevation", "z", "altitude"),
     "ground": ("ground", "dtm"),
     "ndsm": ("ndsm", "normalizeddsm", "normalisedheight", "heightaboveground", "hag"),
@@ -39,6 +40,7 @@ ROLES_NM = {
     "blue": 480.0,
     "nir": 840.0,
     "swir": 1610.0,
+    "swir2": 2200.0,
 }  # at 450 a coastal band would count as blue
 COLOURS_NM = tuple(ROLES_NM[colour] for colour in COLOURS)
 MAX_OFF = 0.1  # of a wavelength, by which a band may be beside that of a role
@@ -132,18 +134,18 @@ class Numbering(NamedTuple):
 
 
 SENTINEL_2 = Numbering(
-    {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir", "B8A": "nir", "B11": "swir"},
+    {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir", "B8A": "nir", "B11": "swir", "B12": "swir2"},
     frozenset({"B8A", *(f"B{number:02}" for number in range(1, 13))}),
     re.compile(r"sentinel[-_ ]?2|(?<![a-z0-9])s2[abc]?(?![a-z0-9])|hls[._]s30"),
 )
 LANDSAT_8 = Numbering(  # and 9
-    {"B02": "blue", "B03": "green", "B04": "red", "B05": "nir", "B06": "swir"},
+    {"B02": "blue", "B03": "green", "B04": "red", "B05": "nir", "B06": "swir", "B07": "swir2"},
     frozenset(f"B{number:02}" for number in range(1, 12)),
     re.compile(r"landsat[-_ ]?[89]|(?<![a-z0-9])l[co]0[89](?![0-9])|hls[._]l30"),
     {"B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "nir08", "B06": "swir16", "B07": "swir22", "B09": "cirrus"},
 )  # fmt: skip
 LANDSAT_4 = Numbering(  # to 7
-    {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir"},
+    {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir", "B07": "swir2"},
     frozenset(f"B{number:02}" for number in range(1, 9)),
     re.compile(r"landsat[-_ ]?[4-7]|(?<![a-z0-9])l[te]0[4-7](?![0-9])"),
     {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir16", "B07": "swir22"},
@@ -161,7 +163,7 @@ def spectral_roles(names: Sequence[str], stated: str = "") -> dict[str, int]:
     >>> spectral_roles(["B2", "B3", "B4", "B8"])
     {'blue': 0, 'green': 1, 'red': 2, 'nir': 3}
     >>> spectral_roles([f"B{number}" for number in range(1, 12)])
-    {'blue': 1, 'green': 2, 'red': 3, 'nir': 4, 'swir': 5}
+    {'blue': 1, 'green': 2, 'red': 3, 'nir': 4, 'swir': 5, 'swir2': 6}
     >>> spectral_roles([f"B{number}" for number in range(1, 8)]), spectral_roles(["B3", "B5", "B6"], "LC09_L2SP_190030")
     ({}, {'green': 0, 'nir': 1, 'swir': 2})
     """
@@ -204,7 +206,7 @@ def roles_by_wavelength(wavelengths_nm: Floats | None) -> dict[str, int]:
     """Role → index of the band nearest to its wavelength, a tenth away at most.
 
     >>> roles_by_wavelength(np.array([480.0, 561, np.nan, 865, 2200]))
-    {'green': 1, 'blue': 0, 'nir': 3}
+    {'green': 1, 'blue': 0, 'nir': 3, 'swir2': 4}
     """
     if wavelengths_nm is None or not np.isfinite(wavelengths_nm).any():
         return {}

@@ -27,7 +27,10 @@ LANDSAT_8 = [f"B{number}" for number in range(1, 12)]
         (["B03", "B8A", "B11"], "", {"green": 1, "nir": 2, "swir": 3}),
         (["B03_10m", "B08_10m"], "", {"green": 1, "nir": 2}),
         (["green", "nir08", "swir16", "qa_pixel"], "", {"green": 1, "nir": 2, "swir": 3}),
-        (LANDSAT_8, "", {"blue": 2, "green": 3, "red": 4, "nir": 5, "swir": 6}),
+        (LANDSAT_8, "", {"blue": 2, "green": 3, "red": 4, "nir": 5, "swir": 6, "swir2": 7}),
+        (["B8A", "B11", "B12"], "", {"nir": 1, "swir": 2, "swir2": 3}),
+        (["nir", "SWIR 2", "swir1"], "", {"nir": 1, "swir2": 2, "swir": 3}),
+        (["B4", "B5", "B7"], "LT05_L1TP_190030.tif", {"nir": 1, "swir": 2, "swir2": 3}),
         (["SR_B3", "SR_B5", "SR_B6"], "", {"green": 1, "nir": 2, "swir": 3}),
         (["SR_B2", "SR_B4", "SR_B5", "ST_B6"], "", {"green": 1, "nir": 2, "swir": 3}),
         (["B3", "B5", "B6"], "LC08_L1TP_190030.tif", {"green": 1, "nir": 2, "swir": 3}),
@@ -58,7 +61,7 @@ def test_a_part_of_an_image_is_what_the_whole_is() -> None:
 
 def test_bands_without_names_have_roles_by_wavelength_or_colour() -> None:
     waves = [482.5, 565.0, 660.0, 825.0, 1650.0, 2220.0]
-    roles = {"blue": 1, "green": 2, "red": 3, "nir": 4, "swir": 5}
+    roles = {"blue": 1, "green": 2, "red": 3, "nir": 4, "swir": 5, "swir2": 6}
     assert layer([""] * 6, wavelength_nm=waves).sensor.roles == roles
     assert layer(["x"] * 6, wavelength_nm=waves).sensor.roles == roles
     colours = ["blue", "green", "red", "undefined"]
