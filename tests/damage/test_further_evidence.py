@@ -93,3 +93,14 @@ def test_columns_that_an_evidence_did_not_measure_are_named(installed, site, mon
     monkeypatch.setattr(Brightness, "measure", measure)
     with raises_naming(InputError, "1", "ev_brightness"):
         assess(*site, settings=Settings(network=False, workers=1, evidences="brightness"))
+
+
+def test_the_table_of_an_evidence_is_named_by_the_environment(tmp_path, monkeypatch):
+    page = page_module("evidence", "survey", 1)
+    monkeypatch.delenv("SURVEY_CSV", raising=False)
+    with raises_naming(InputError, "SURVEY_CSV"):
+        page.survey_table()
+    path = tmp_path / "survey.csv"
+    path.write_text("id,score\n007,0.25\na1,1\n", encoding="utf-8")
+    monkeypatch.setenv("SURVEY_CSV", str(path))
+    assert pd.Series(["a1", "x", "007"]).map(page.survey_table()).tolist()[::2] == [1, 0.25]

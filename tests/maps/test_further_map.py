@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from documented import page_module
 from geotiff import write_geotiff
 from refusals import raises_naming
@@ -20,6 +21,7 @@ from deepnets4eo import plugins
 from deepnets4eo.cli import main as command_line, run_map
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.grid import Grid
 from deepnets4eo.jobs import JobOutput, Part
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import run as runs
@@ -31,7 +33,7 @@ SNOW = np.s_[20:60, 30:110]
 @pytest.fixture
 def snow(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of the page, with its verb, installed as a package of others would be."""
-    module = page_module("map", "snow_map", 0, 2)
+    module = page_module("map", "snow_map", 0, 3)
     entries = {
         "segmenters": {"snow-index": EntryPoint("snow-index", "snow_map:SnowIndex", "deepnets4eo.segmenters")},
         "verbs": {"snow": EntryPoint("snow", "snow_map:snow", "deepnets4eo.verbs")},
@@ -121,6 +123,27 @@ def test_its_guards_are_those_of_every_map(snow: ModuleType, image: str, tmp_pat
         job_of(snow, str(grey), tmp_path / "new").run()
 
 
+def test_bands_of_sentinel_2_are_found_by_their_numbers(snow: ModuleType, image: str) -> None:
+    with rasterio.open(image, "r+") as file:
+        file.descriptions = ["B03", "B11"]
+    opened = job_of(snow, image, Path("out")).open()
+    assert opened.images["image"].band_names == ["green", "swir"]
+
+
+def test_the_image_before_comes_onto_the_grid_of_the_image_after() -> None:
+    page = page_module("map", "two_dates", 2)
+    values = np.random.default_rng(4).integers(0, 255, (1, 200, 200), np.uint8)
+    post = Layer.open(values, grid=Grid((200, 200), Affine(1, 0, 500_000, 0, -1, 5_000_000), "EPSG:32631"))
+    pre = Layer.open(values, grid=Grid((200, 200), Affine(1, 0, 500_003, 0, -1, 5_000_000), "EPSG:32631"))
+    scene, figures = page.scene_of(pre, post)
+    assert scene.grid == post.grid == scene.layers["pre"].grid
+    assert figures["status"] == "ok"
+    assert figures["shift_m"] == pytest.approx(3, abs=0.2)
+    both = np.s_[:, 8:-8, 8:-8]
+    shown = [scene.layers[date].read()[0].astype(float)[both] for date in ("pre", "post")]
+    assert np.corrcoef(*(one.ravel() for one in shown))[0, 1] > 0.9
+
+
 def test_its_verb_checks_runs_and_prints(snow: ModuleType, image: str, tmp_path: Path, capsys: Any) -> None:
     words = ["snow", image, "--out", str(tmp_path / "out")]
     assert main([*words, "--dry-run"]) == 0
@@ -130,13 +153,27 @@ def test_its_verb_checks_runs_and_prints(snow: ModuleType, image: str, tmp_path:
     assert capsys.readouterr().err.startswith("32.0 ha (")
 
 
-@pytest.mark.parametrize("kind", [str, Path])
-def test_json_goes_to_stdout_for_a_dash_of_either_type(
-    kind: type, snow: ModuleType, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+def test_its_verb_takes_the_options_that_verbs_share(snow: ModuleType, image: str, tmp_path: Path, capsys: Any) -> None:
+    words = ["snow", image, "--out", str(tmp_path / "out"), "--limit", "0.7", "--event", "place=Alps"]
+    for number in (1, 2):
+        assert main([*words, "--part", f"{number}/2"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--resume", "--json", "-"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["area"]["snow_ha"] == 0
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))["parameters"]["limit"] == 0.7
+    assert "Alps" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert main(words) != 0
+    assert main([*words, "--overwrite"]) == 0
+    capsys.readouterr()
+    assert main(["snow", "--help"]) == 0
+    assert "Map snow in an optical image." in capsys.readouterr().out
+
+
+def test_json_goes_to_stdout_for_a_dash_that_is_text(
+    snow: ModuleType, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run_map(job_of(snow, image, tmp_path / "out"), json=kind("-"))
+    run_map(job_of(snow, image, tmp_path / "out"), json="-")
     assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
     assert not Path("-").exists()
-    run_map(job_of(snow, image, tmp_path / "more"), json=kind("summary.json"))
-    assert Path("summary.json").is_file()
