@@ -15,8 +15,6 @@ import coupling
 import floors
 import walk
 
-pytestmark = pytest.mark.core("a rule on sources, for every change")
-
 PACKAGE = ROOT / "deepnets4eo"
 BRANCHES = set(floors.FLOORS["branches"].split())
 CORE_PACKAGES = (

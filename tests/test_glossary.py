@@ -8,8 +8,6 @@ from functools import cache
 import pytest
 from source_trees import ROOT, parse, source_files
 
-pytestmark = pytest.mark.core("a rule on sources, for every change")
-
 FOLDERS = ["deepnets4eo", "experiments"]
 
 # word banned anywhere between underscores → the word to use

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,7 +12,7 @@ from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import Quantity
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.evidences.water import Water
-from deepnets4eo.damage.images import paths_of
+from deepnets4eo.damage.images import UNKNOWN_GSD_M, assumed_gsd, paths_of
 from deepnets4eo.damage.input_checks import check_images, require_fine_pixels
 from deepnets4eo.damage.network.find_buildings import OutlineProbability
 from deepnets4eo.damage.settings import Settings
@@ -128,9 +129,11 @@ def open_given(sources: Sequence[EvidenceSource], post: Layer, footprints: Footp
 
 def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> ImagePair:
     """Open both images; if both have one size and only one has a CRS, the other takes its grid. Errors: GridError, InputError."""
-    pair = ImagePair.open(
-        None if isinstance(pre, str) and pre == "-" else pre, post, gsd_m=settings.gsd_m, as_shown=True
-    )
+    pre = None if isinstance(pre, str) and pre == "-" else pre
+    pair = ImagePair.open(pre, post, gsd_m=settings.gsd_m, as_shown=True)
+    if assumed := assumed_gsd(pair.post):
+        pair = ImagePair.open(pre, post, gsd_m=UNKNOWN_GSD_M, as_shown=True)
+        pair = replace(pair, findings=(*pair.findings, *assumed))
     if pair.pre is None:
         if settings.assume_registered:
             raise InputError("--assume-registered is about a pre image, but there is none. Leave it out.")

@@ -265,4 +265,4 @@ def test_values_that_nothing_measures_are_named_and_left_out_as_declared_nodata_
     np.testing.assert_array_equal(found.values, expected.values)
     rank_novelty(found)  # whose linear algebra does not end on such values
     assert f"{value:g}" in caplog.text
-    assert "gdal_edit.py -a_nodata" in caplog.text
+    assert ("gdal_edit.py -a_nodata" if bands == 1 else "rio edit-info --nodata") in caplog.text

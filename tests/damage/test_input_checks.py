@@ -16,7 +16,9 @@ from refusals import raises_naming
 
 from deepnets4eo.damage.files.foreseen import foreseen_reasons
 from deepnets4eo.damage.input_checks import check_images, neighbour_correlations
+from deepnets4eo.damage.opening import open_pair
 from deepnets4eo.damage.reasons import Reason
+from deepnets4eo.damage.settings import Settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer
@@ -117,14 +119,6 @@ def test_an_image_with_a_colour_table_is_refused(tmp_path: Path) -> None:
         ImagePair.open(None, path)
 
 
-def test_a_pixel_without_a_size_is_said_to_be_assumed_and_one_whose_size_is_stated_is_not():
-    image = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
-    found = {finding.code: finding for finding in check_images(ImagePair(None, Layer.open(image))).findings}
-    assert "A pixel size of 0.5 m was assumed" in found["pixel_size_assumed"].message
-    stated = Layer.open(image).with_gsd(0.3)
-    assert "pixel_size_assumed" not in {finding.code for finding in check_images(ImagePair(None, stated)).findings}
-
-
 def test_buildings_are_foreseen_as_cut_below_seven_tenths_and_as_outside_below_three() -> None:
     grid = Grid((40, 40), Affine(1, 0, 500_000, 0, -1, 4_000_000), "EPSG:32615")
     shares = (1.0, 0.7, 0.69, 0.31, 0.29, 0.0)  # inside, of outlines of 10 m by 10 m across the left border
@@ -134,3 +128,17 @@ def test_buildings_are_foreseen_as_cut_below_seven_tenths_and_as_outside_below_t
     inputs: Any = SimpleNamespace(outlines_px=outlines, post=post, footprints=SimpleNamespace(frame=frame))
     found = foreseen_reasons(inputs).tolist()
     assert found == ["", "", Reason.CUT, Reason.CUT, Reason.OUTSIDE, Reason.OUTSIDE, Reason.EMPTY, Reason.SMALL]
+
+
+def test_the_pixel_size_that_is_assumed_is_the_size_that_every_step_takes() -> None:
+    images = [np.random.default_rng(seed).integers(1, 255, (3, 64, 64)).astype(np.uint8) for seed in (0, 1)]
+    assumed, stated, other = (open_pair(*images, Settings(gsd_m=gsd_m)) for gsd_m in (None, 0.5, 0.3))
+    assert (assumed.pre.grid, assumed.post.grid) == (stated.pre.grid, stated.post.grid)
+    assert assumed.post.gsd_m == pytest.approx(0.5)
+    assert other.post.gsd_m == pytest.approx(0.3)
+    assert "A pixel size of 0.5 m was assumed" in assumed.findings[0].message
+    assert [[found.code for found in pair.findings] for pair in (assumed, stated, other)] == [
+        ["pixel_size_assumed"],
+        [],
+        [],
+    ]

@@ -205,7 +205,7 @@ def test_heights_that_are_known_to_be_none_do_not_count(value, nodata, data, cap
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
-        (-1e4, "Set them to a declared nodata value"),
+        (-1.2e4, "Set them to a declared nodata value"),
         (1e4, "Set them to a declared nodata value"),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_usual_value_without_data_that_is_not_declared_is_left_out_and_said_on
     assert inputs.layers["dsm"].std[0] < 6
     (record,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert f"dsm.tif contains {value:g} in every band" in record
-    assert f"gdal_edit.py -a_nodata {value:.17g}" in record
+    assert f"rio edit-info --nodata {value:.17g}" in record
     assert "Likewise in 1 more" in record
 
 
