@@ -17,6 +17,7 @@ from sklearn.metrics import cohen_kappa_score
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.comparison import compare_maps, read_damage_map, write_comparison
+from deepnets4eo.damage.comparison.maps import OneMap
 from deepnets4eo.damage.comparison.scales import TWO, read_grades
 from deepnets4eo.errors import InputError
 
@@ -160,6 +161,22 @@ def test_a_table_of_skai_is_points_in_degrees_and_words_have_no_threshold(ours: 
     assert set(read_damage_map(tmp_path / "outlines.csv").table.geom_type) == {"Polygon"}
     with raises_naming(InputError, "'plus_code'"):
         read_damage_map(path, grade="plus_code", above=0.5)
+
+
+def test_maps_of_the_same_outlines_in_pixels_and_in_metres_are_refused(tmp_path: Path) -> None:
+    """A map with another --gsd lies elsewhere, and its outlines would meet those of other buildings."""
+    near = [shapely.transform(shape, lambda xy: xy - [500_000, 5_000_000]) for shape in outlines()]
+    ids, damage = [f"h{i}" for i in range(COUNT)], np.array(GRADES)[TRUTH]
+
+    def read(name: str, shapes: list[shapely.Geometry]) -> OneMap:
+        gpd.GeoDataFrame({"id": ids, "damage": damage}, geometry=shapes).to_file(tmp_path / name)
+        return read_damage_map(tmp_path / name)
+
+    pixels, same = read("px.gpkg", near), read("same.gpkg", near)
+    assert compare_maps(pixels, same).matrix.kappa == 1
+    half = [shapely.transform(shape, lambda xy: xy * [0.5, -0.5]) for shape in near]
+    with raises_naming(InputError, "m.gpkg are 0.5 times", "same --gsd"):
+        compare_maps(pixels, read("m.gpkg", half))
 
 
 def test_rows_without_geometry_are_left_out_and_crossing_outlines_mended(ours: Path, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 TABLE, MANIFEST = "damage.parquet", "manifest.json"  # of a damage map
 MIN_OVERLAP = 0.5  # of the smaller outline of a pair
+SAME_SIZE = 0.005  # by which lengths of one outline differ, of its length
 MIN_TOUCHING = 0.9  # of the pairs of one id, else ids are numbers of rows and not of buildings
 MAX_UNSEEN_SHARE = 0.5  # share of a building that its tool could not see
 BLOCKS, BLOCK_BUILDINGS = 8, 10  # blocks along a side at most, and buildings in one at least, of the intervals
@@ -296,7 +297,25 @@ def _in_crs_of(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str, sec
             f"only one of {first} and {second} has a CRS with a place on the Earth; expected both, or neither. {other} has pixels or "
             "metres of a plane: map it again with a georeferenced image, or compare it with a map of the same image."
         )
+    _check_one_unit(ours, theirs, first, second)
     return theirs.set_crs(ours.crs, allow_override=True)
+
+
+def _check_one_unit(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str, second: str) -> None:
+    """Refuse maps of the same outlines in pixels and in metres, or in pixels of two sizes. Raises InputError."""
+    if not (ours["id"].is_unique and theirs["id"].is_unique):
+        return
+    sizes = [table.set_index("id").geometry.area for table in (ours, theirs)]
+    times = np.sqrt((sizes[1] / sizes[0])[lambda ratio: np.isfinite(ratio) & (ratio > 0)])
+    if len(times) < max(min(len(ours), len(theirs)) / 2, 1):
+        return
+    usual = float(times.median())
+    same_shape = (times / usual - 1).abs().median() <= SAME_SIZE
+    if same_shape and abs(usual - 1) > 10 * SAME_SIZE:
+        raise InputError(
+            f"outlines of {second} are {usual:.3g} times as long as those of the same id in {first}: one has pixels, or pixels of another "
+            "size. Map both with the same --gsd."
+        )
 
 
 def _above(column: pd.Series, where: str, above: float) -> pd.Series:
