@@ -169,7 +169,8 @@ def test_maps_of_the_same_outlines_in_pixels_and_in_metres_are_refused(tmp_path:
     ids, damage = [f"h{i}" for i in range(COUNT)], np.array(GRADES)[TRUTH]
 
     def read(name: str, shapes: list[shapely.Geometry]) -> OneMap:
-        gpd.GeoDataFrame({"id": ids, "damage": damage}, geometry=shapes).to_file(tmp_path / name)
+        columns = {"id": ids, "damage": damage, "damage_prob": TRUTH / 3, "status": "assessed"}
+        gpd.GeoDataFrame(columns, geometry=shapes).to_file(tmp_path / name)
         return read_damage_map(tmp_path / name)
 
     pixels, same = read("px.gpkg", near), read("same.gpkg", near)
