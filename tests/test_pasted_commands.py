@@ -34,6 +34,7 @@ NOT_RUN = {
     "prithvi.safetensors": "needs weights of others: tests/segmenters",
     "galileo.safetensors": "needs weights of others: tests/segmenters/test_dated_encoders.py, tests/change/test_dated_features.py",
     "deepnets4eo series embeddings/ --out changes --set cell_px=4": "the same",
+    "dynamicworld.onnx": "needs a network of others: tests/segmenters/test_onnx_segmenter.py",
     "roofs.onnx": "needs a network of others: tests/segmenters/test_onnx_segmenter.py",
     "network.onnx": "needs a network of others: tests/segmenters/test_onnx_segmenter.py",
     "evaluate roofs.tif": "the same",

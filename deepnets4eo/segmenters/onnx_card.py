@@ -172,6 +172,8 @@ def _side(graph: OnnxGraph, layout: str) -> int | None:
 def _layer(bands: list[str], stated: Mapping[str, Any], source: str) -> LayerInput:
     """Return the scaling of a layer for a normalisation."""
     values, count = stated["normalisation"], len(bands)
+    if values == "dynamic_world":  # B2 and B02 are one band
+        bands = [f"B0{band[1]}" if len(band) == 2 and band[0] == "B" and band[1].isdigit() else band for band in bands]
     if len(set(bands)) < count:
         raise InputError(
             f"{source} is given the bands {', '.join(bands)}, one of them twice. Name each band once, in its order."
@@ -193,7 +195,7 @@ def _layer(bands: list[str], stated: Mapping[str, Any], source: str) -> LayerInp
         unknown = [band for band in bands if band not in DYNAMIC_WORLD_BANDS]
         if unknown:
             raise InputError(
-                f"normalisation=dynamic_world knows the bands {', '.join(DYNAMIC_WORLD_BANDS)}, not {', '.join(unknown)}. Name bands as Sentinel-2 does, B02 and not B2."
+                f"normalisation=dynamic_world knows the bands {', '.join(DYNAMIC_WORLD_BANDS)}, not {', '.join(unknown)}. Name bands as Sentinel-2 does: B02 or B2."
             )
         return LayerInput(tuple(bands), (0.0,) * count, (1.0,) * count, 0.0, 10_000.0, "uint16", values="physical")
     own = stated.get("mean"), stated.get("std")  # of files that state them by band

@@ -59,7 +59,7 @@ def test_images_are_scaled_by_published_numbers() -> None:
     plain = {"normalisation": "none", "scale": 0.0001, "offset": -0.1}
     assert taken(_layer(["a", "b"], plain, "net.onnx"), 3000.0) == pytest.approx([0.2, 0.2])
     assert taken(_layer(["a"], {"normalisation": "none"}, "net.onnx"), 7.0) == [7.0]
-    reflectance = _layer(["B02", "B08"], {"normalisation": "dynamic_world"}, "net.onnx")
+    reflectance = _layer(["B2", "B08"], {"normalisation": "dynamic_world"}, "net.onnx")
     assert (reflectance.bands, reflectance.dtype) == (("B02", "B08"), "uint16")
 
 
@@ -67,7 +67,8 @@ def test_images_are_scaled_by_published_numbers() -> None:
     ("bands", "stated", "words"),
     [
         (["red", "nir"], {"normalisation": "imagenet"}, ("2 bands", "red, green and blue")),
-        (["B2", "B08"], {"normalisation": "dynamic_world"}, ("not B2.",)),
+        (["B2", "B02"], {"normalisation": "dynamic_world"}, ("one of them twice",)),
+        (["blue", "B8"], {"normalisation": "dynamic_world"}, ("not blue.", "B02 or B2")),
         (["a", "b"], {"normalisation": "none", "mean": [1.0], "std": [1.0]}, ("2 bands", "of 1 bands")),
         (["a", "b"], {"normalisation": "none", "mean": [1.0, 2.0], "std": [1.0]}, ("2 bands", "of 2 bands")),
     ],
