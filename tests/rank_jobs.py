@@ -117,7 +117,9 @@ def register_tiny() -> None:
     """Registers the tiny network in this process."""
     from deepnets4eo.segmenters import networks
 
-    networks._registered = lambda: {"tiny": SimpleNamespace(name="tiny", load=lambda: make_tiny)}  # type: ignore
+    networks._registered = lambda: {
+        "tiny": SimpleNamespace(name="tiny", value="tiny:make", group="deepnets4eo.networks", load=lambda: make_tiny)
+    }  # type: ignore
 
 
 TASK = Task(train_and_resume)

@@ -81,7 +81,9 @@ def test_one_number_an_image_is_learnt_by_the_same_trainer(tmp_path: Path, monke
     monkeypatch.setattr(
         "deepnets4eo.plugins._installed",
         lambda group: [
-            SimpleNamespace(name=name, load=lambda loaded=loaded: loaded)
+            SimpleNamespace(
+                name=name, value=f"{name}:loaded", group="deepnets4eo.tasks", load=lambda loaded=loaded: loaded
+            )
             for name, loaded in added.get(group, {}).items()
         ],
     )

@@ -87,7 +87,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
             nn.Conv2d(8, num_classes, 1),
         )  # fmt: skip
 
-    entry = SimpleNamespace(name="tiny", load=lambda: factory)
+    entry = SimpleNamespace(name="tiny", value="tiny:factory", group="deepnets4eo.networks", load=lambda: factory)
     monkeypatch.setattr(networks, "_registered", lambda: {"tiny": entry})
     return "tiny"
 
@@ -422,7 +422,9 @@ def test_branches_bring_tasks_through_entry_points(tmp_path: Path, monkeypatch: 
         return out
 
     for loaded in (train, Task(train)):
-        entry = SimpleNamespace(name="own", load=lambda loaded=loaded: loaded)
+        entry = SimpleNamespace(
+            name="own", value="own:loaded", group="deepnets4eo.tasks", load=lambda loaded=loaded: loaded
+        )
         monkeypatch.setattr("deepnets4eo.plugins._installed", lambda group, entry=entry: [entry])
         deepnets4eo.train(
             resolve({"task": "own"}, kind=Recipe), tmp_path / "x", options=TrainOptions("cpu", resume=True)
