@@ -8,6 +8,7 @@ import shapely
 from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.damage.images import (
     DatePair,
+    assumed_gsd,
     in_colour,
     is_radar,
     mean_gsd,
@@ -35,7 +36,7 @@ def check_images(pair: ImagePair) -> DatePair:
     """Return the images of a pair in colour with nodata declared, and findings. Raises InputError for noise and copies."""
     images = {"pre": pair.pre, "post": pair.post}
     require_pixels(pair.post, "post")
-    findings = (*pair.findings, *unknown_colours(images), *unmasked_bands(images))
+    findings = (*pair.findings, *unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
     pre = None if pair.pre is None else in_colour(pair.pre)
     pair = ImagePair(pre, in_colour(pair.post), findings).declare_nodata("post")
     radar: list[Role] = ["post"] if _is_radar(pair.post, "post") else []
