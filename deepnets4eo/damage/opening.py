@@ -148,7 +148,7 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
 
 
 def _is_plain(grid: Grid) -> bool:
-    """Return whether a grid has neither a CRS nor a position of its own, such as that of a world file."""
+    """Return whether a grid has neither a CRS nor a position, such as by a world file."""
     return grid.crs is None and grid.affine.is_identity
 
 
