@@ -344,6 +344,11 @@ def window_under(grid: Grid, other: Grid) -> Window:
     return covered.clip((grid.shape[0], grid.shape[1]))
 
 
+def is_unplaced(grid: Grid) -> bool:
+    """Return whether a grid has neither a CRS nor a position, such as by a world file."""
+    return grid.crs is None and grid.affine.is_identity
+
+
 def only_one_placed(a: Grid, b: Grid) -> bool:
     """Return whether one of two grids is plain pixels and the other has a CRS or world file."""
     if a.crs is not None or b.crs is not None:

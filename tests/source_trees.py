@@ -1,10 +1,12 @@
 """The parsed source of the package and the experiments, for tests that read it."""
 
 import ast
+import importlib.util
 import os
 import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -24,3 +26,13 @@ def source_files(folder: str) -> list[Path]:
     if ONLY is not None:
         return [ROOT / path for path in ONLY.splitlines() if (ROOT / path).is_relative_to(ROOT / folder)]
     return sorted((ROOT / folder).rglob("*.py"))
+
+
+def load_script(name: str, path: Path) -> ModuleType:
+    """Load a file that is in no package as a module."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from source_trees import ROOT, load_script
 
 from deepnets4eo.version import __version__
 
-ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = ROOT / "qgis" / "deepnets4eo"
 OLDEST_PYTHON = (3, 9)  # of QGIS 3.22 on Windows
 QGIS = shutil.which("qgis_process.bin") or shutil.which(
@@ -30,18 +30,9 @@ QGIS = shutil.which("qgis_process.bin") or shutil.which(
 )  # Debian's own wrapper adds an option that it does not have
 
 
-def _module(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    return _module("qgis_plugin", ROOT / "scripts" / "qgis_plugin.py")
+    return load_script("qgis_plugin", ROOT / "scripts" / "qgis_plugin.py")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +100,7 @@ def command_line(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     settings.ProcessingConfig = object  # type: ignore[attr-defined]
     for name, module in (("qgis.core", core), ("processing.core.ProcessingConfig", settings)):
         monkeypatch.setitem(sys.modules, name, module)
-    return _module("command_line", PLUGIN / "command_line.py")
+    return load_script("command_line", PLUGIN / "command_line.py")
 
 
 @pytest.mark.parametrize("windows", [False, True])

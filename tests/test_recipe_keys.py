@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from source_trees import ROOT
+from source_trees import ROOT, load_script
 
 from deepnets4eo.plugins import plugins_of
 from deepnets4eo.training import Recipe
@@ -16,14 +16,7 @@ pytest.importorskip("mkdocs")
 
 @pytest.fixture(scope="module")
 def hooks() -> Any:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs_hooks", ROOT / "docs" / "hooks.py")
 
 
 @pytest.fixture(scope="module")

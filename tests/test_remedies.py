@@ -129,11 +129,16 @@ def without_pre(place: Path) -> tuple[set[str], set[str]]:
     return findings(place, *words), findings(place, words[0], "-", *words[2:])
 
 
-def dates(place: Path) -> tuple[set[str], set[str]]:
-    """Tags that state the times of processing in the wrong order."""
-    for name, year in (("pre", 2021), ("post", 2020)):
+def state_years(place: Path, **years: int) -> None:
+    """State the year of each image by its tag of time."""
+    for name, year in years.items():
         with rasterio.open(place / f"{name}.tif", "r+") as file:
             file.update_tags(TIFFTAG_DATETIME=f"{year}:05:02 10:00:00")
+
+
+def dates(place: Path) -> tuple[set[str], set[str]]:
+    """Tags that state the times of processing in the wrong order."""
+    state_years(place, pre=2021, post=2020)
     event = ("--event", "date_pre=2020-05-02", "--event", "date_post=2021-05-02")
     return findings(place, *DAMAGE), findings(place, *DAMAGE, *event)
 
@@ -210,9 +215,7 @@ def nodata(place: Path) -> tuple[set[str], set[str]]:
 
 
 def dates_of_tags(place: Path) -> tuple[set[str], set[str]]:
-    for name, year in (("pre", 2020), ("post", 2021)):
-        with rasterio.open(place / f"{name}.tif", "r+") as file:
-            file.update_tags(TIFFTAG_DATETIME=f"{year}:05:02 10:00:00")
+    state_years(place, pre=2020, post=2021)
     event = ("--event", "date_pre=2020-05-01", "--event", "date_post=2021-05-01")
     return findings(place, *DAMAGE), findings(place, *DAMAGE, *event)
 

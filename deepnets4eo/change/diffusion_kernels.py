@@ -56,9 +56,9 @@ def diffuse(state, valid, first, last, guides, bands, factor, rate):  # type: ig
             for col in range(own.size):
                 flow[col] = after[col] - own[col]
             flow[width - 1] = 0
-        here, beside = valid[row, :-1], valid[row, 1:]
+        here, there = valid[row, :-1], valid[row, 1:]
         for col in range(here.size):
-            between[col] = here[col] * beside[col]
+            between[col] = here[col] * there[col]
         between[width - 1] = 0
         _scale(right, between, guides, bands, factor, rate, least)
         has_below = row + 1 < last
@@ -67,9 +67,9 @@ def diffuse(state, valid, first, last, guides, bands, factor, rate):  # type: ig
                 own, after, flow = state[channel, row], state[channel, row + 1], below[channel]
                 for col in range(width):
                     flow[col] = after[col] - own[col]
-            here, beside = valid[row], valid[row + 1]
+            here, there = valid[row], valid[row + 1]
             for col in range(width):
-                between[col] = beside[col] * here[col]
+                between[col] = there[col] * here[col]
             _scale(below, between, guides, bands, factor, rate, least)
         for channel in range(channels):
             own, low, high, flow = state[channel, row], below[channel], above[channel], right[channel]

@@ -23,7 +23,7 @@ from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.floods import open_new_water
 from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.formats import check_exist, is_remote, split_layer
-from deepnets4eo.grid import Grid, overlap_share
+from deepnets4eo.grid import is_unplaced, overlap_share
 from deepnets4eo.inspection import cloud_finding
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
@@ -131,7 +131,7 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
     """Open both images; if both have one size and only one has a CRS, the other takes its grid. Errors: GridError, InputError."""
     pre = None if isinstance(pre, str) and pre == "-" else pre
     pair = ImagePair.open(pre, post, gsd_m=settings.gsd_m, as_shown=True)
-    if all(image is None or _is_plain(image.grid) for image in (pair.pre, pair.post)):
+    if all(image is None or is_unplaced(image.grid) for image in (pair.pre, pair.post)):
         assumed = assumed_gsd(pair.post)
         pair = ImagePair.open(pre, post, gsd_m=UNKNOWN_GSD_M, as_shown=True)
         pair = replace(pair, findings=(*pair.findings, *assumed))
@@ -145,11 +145,6 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
             f"pre image {pair.pre.source} and post image {pair.post.source} do not overlap. Check their CRS with `deepnets4eo check`."
         )
     return pair
-
-
-def _is_plain(grid: Grid) -> bool:
-    """Return whether a grid has neither a CRS nor a position, such as by a world file."""
-    return grid.crs is None and grid.affine.is_identity
 
 
 def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, ...]:

@@ -21,7 +21,7 @@ from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.footprints.outlines import houses_of_rows, repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, Unusable, farther_than, finite, mend_polygons, usable_polygons
 from deepnets4eo.formats import Coordinates
-from deepnets4eo.grid import Grid, axes_exchanged, transform_shapes
+from deepnets4eo.grid import Grid, axes_exchanged, is_unplaced, transform_shapes
 from deepnets4eo.osm.elements import lacks_nodes, no_buildings
 from deepnets4eo.outputs import Finding, Phrase, Severity, one_or_many
 from deepnets4eo.rasters import is_placed
@@ -362,7 +362,7 @@ def _with_crs(
 ) -> gpd.GeoDataFrame:
     if assume_crs == PIXELS:
         table = table.set_crs(None, allow_override=True)
-        if image is None or (image.crs is None and image.affine.is_identity):
+        if image is None or is_unplaced(image):
             return table
         pixels = table.get(PIXEL_COLUMN, table.geometry)
         on_ground = transform_shapes(image.affine, pixels.to_numpy())

@@ -123,7 +123,7 @@ def sample_coherence(
 def without_bias(raw: FloatImage, share: FloatImage, looks: float) -> FloatImage:
     """Return coherence without the bias of its looks: of a full window, times the share of the window that has values."""
     # A window that voids cut has fewer looks and a larger bias: next to water or the edge of a swath coherence would rise. The table of a
-    # bias takes some time, so that shares are rounded up to a few levels, by which a cut window is corrected too little rather than too much.
+    # bias takes some time, so that shares are rounded up to a few levels: a cut window is corrected too little rather than too much.
     level = np.clip(np.ceil((share - MIN_SEEN_SHARE) / (1 - MIN_SEEN_SHARE) * LEVELS - 1e-6), 0, LEVELS).astype(int)
     corrected = np.full_like(raw, np.nan)
     for number in np.unique(level[np.isfinite(raw)]):

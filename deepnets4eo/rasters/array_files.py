@@ -23,7 +23,7 @@ from deepnets4eo.cards import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import ArrayReference, ImageArray, open_array, open_raster, other_axes, parse_reference
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid, Window, is_unplaced
 from deepnets4eo.rasters.array_source import ArraySource, Source, axes_error, masked_copy
 from deepnets4eo.rasters.averages import read_averaged
 from deepnets4eo.rasters.band_subset import subset_bands
@@ -182,18 +182,18 @@ def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, 
     Errors: GridError (no order fits; an array in memory or an image without a georeference of another size)."""
     leader = _leader(sources, labels)
     for name, source in sources.items():
-        if type(source) is ArraySource and _is_plain(source.grid) and _shape(source) != _shape(sources[leader]):
+        if type(source) is ArraySource and is_unplaced(source.grid) and _shape(source) != _shape(sources[leader]):
             _check_shape(name, source, leader, sources[leader])
     # tiles of TESSERA have one order
     arrays = {name: source for name, source in sources.items() if type(source) is ArrayFileSource}
     fitted = {}
     for name, source in sources.items():
-        if _shape(source) == _shape(sources[leader]) or not _is_plain(source.grid):
+        if _shape(source) == _shape(sources[leader]) or not is_unplaced(source.grid):
             continue
         transposed = _transpose(arrays[name], sources[leader]) if name in arrays else None
         if transposed is not None:
             fitted[name] = transposed
-        elif _is_plain(sources[leader].grid):
+        elif is_unplaced(sources[leader].grid):
             raise GridError(_size_problem((name, leader), source, sources[leader]))
     return fitted
 
@@ -203,13 +203,13 @@ def _check_shape(name: str, source: ArraySource, leader: str, other: Source) -> 
     rows_and_columns = (len(source.bands), source.grid.shape[0])
     if rows_and_columns == _shape(other):
         raise axes_error(f"{name} ({source.name})", (*rows_and_columns, source.grid.shape[1]))
-    if _is_plain(other.grid):
+    if is_unplaced(other.grid):
         raise GridError(_size_problem((name, leader), source, other))
 
 
 def _leader(sources: Mapping[str, Source], labels: str) -> str:
     """Return the layer whose size the others must have: labels, unless only other layers are georeferenced."""
-    georeferenced = [name for name, source in sources.items() if not _is_plain(source.grid)]
+    georeferenced = [name for name, source in sources.items() if not is_unplaced(source.grid)]
     names = georeferenced or list(sources)
     return labels if labels in names else names[0]
 
@@ -239,7 +239,3 @@ def _size_problem(names: tuple[str, str], source: Source, leader: Source) -> str
 
 def _shape(source: Source) -> tuple[int, int]:
     return source.grid.shape[0], source.grid.shape[1]
-
-
-def _is_plain(grid: Grid) -> bool:
-    return grid.crs is None and grid.affine.is_identity

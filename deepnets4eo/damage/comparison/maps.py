@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 TABLE, MANIFEST = "damage.parquet", "manifest.json"  # of a damage map
 MIN_OVERLAP = 0.5  # of the smaller outline of a pair
-SAME_SIZE = 0.005  # by which lengths of one outline differ, of its length
+SAME_SIZE = 0.005  # largest difference of lengths of one outline, as a share
 MIN_TOUCHING = 0.9  # of the pairs of one id, else ids are numbers of rows and not of buildings
 MAX_UNSEEN_SHARE = 0.5  # share of a building that its tool could not see
 BLOCKS, BLOCK_BUILDINGS = 8, 10  # blocks along a side at most, and buildings in one at least, of the intervals
