@@ -145,6 +145,11 @@ def split_names(text: str) -> list[str]:
     return [name for name in (word.strip() for word in text.split(",")) if name]
 
 
+def normalise_name(name: str) -> str:
+    """Return a name in lower case, with hyphens for spaces and underscores."""
+    return "-".join(name.lower().replace("_", " ").replace("-", " ").split())
+
+
 def plain_options(options: Any, *, exclude_none: bool = False) -> dict[str, Any]:
     """Return plain values, as in JSON, that `options_from` turns back into equal options."""
     values: dict[str, Any] = TypeAdapter(type(options)).dump_python(options, mode="json", exclude_none=exclude_none)

@@ -12,7 +12,7 @@ from .catalog import (
 from .dataset_card import DatasetCard, PublishedScores, ScoringProtocol, SplitPart, load_protocol
 from .dataset_reader import Tiles, abbreviate, find_tiles, open_dataset, part_tiles, strip_leading_zeros
 from .embedding import EmbeddingCard, split_card
-from .legend import VOID, Color, Legend, LegendClass, colour_problem, normalise_name
+from .legend import VOID, Color, Legend, LegendClass, colour_problem
 from .quantity import Quantity
 
 __all__ = ["DatasetCard", "Legend"]

@@ -16,7 +16,7 @@ from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.display import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
 from deepnets4eo.errors import InputError, LabelError, Reading, check_choice, name_hint
 from deepnets4eo.files import parse_json, read_yaml
-from deepnets4eo.options import Unknown
+from deepnets4eo.options import Unknown, normalise_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -292,11 +292,6 @@ class Legend(WithSummary):
             return self.value(name)
         except LabelError:
             return None
-
-
-def normalise_name(name: str) -> str:
-    """Return a name in lower case, with hyphens for spaces and underscores."""
-    return "-".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
 def _list_counts(counts: Mapping[Any, int], most: int = 10) -> str:

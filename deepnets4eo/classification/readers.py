@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.cards import DatasetCard, Legend, SplitPart, normalise_name
+from deepnets4eo.cards import DatasetCard, Legend, SplitPart
 from deepnets4eo.classification.archives import list_archive
 from deepnets4eo.classification.bands import check_band_order
 from deepnets4eo.classification.image_files import (
@@ -36,7 +36,7 @@ from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json, read_text
 from deepnets4eo.formats import check_beside, vector_errors, warn_of_left_out
 from deepnets4eo.grid import Grid
-from deepnets4eo.options import Section
+from deepnets4eo.options import Section, normalise_name
 from deepnets4eo.rasters import name_band
 
 log = logging.getLogger(__name__)

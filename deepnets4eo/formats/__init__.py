@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .array_files import ArrayReference, ImageArray, list_arrays, open_array, other_axes, parse_reference
     from .array_info import ArrayInfo
     from .band_info import StoredValues
-    from .declared import Declared, colour_table
+    from .category_legend import colour_table
+    from .declared import Declared
     from .drivers import need_few_drivers
     from .envi import marked_bands
     from .left_out import is_picture, report_left_out, warn_of_left_out
@@ -73,7 +74,8 @@ else:
             ],
             ".array_info": ["ArrayInfo"],
             ".band_info": ["StoredValues"],
-            ".declared": ["Declared", "colour_table"],
+            ".category_legend": ["colour_table"],
+            ".declared": ["Declared"],
             ".drivers": ["need_few_drivers"],
             ".envi": ["marked_bands"],
             ".left_out": ["is_picture", "report_left_out", "warn_of_left_out"],

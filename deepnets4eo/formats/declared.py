@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.band_info import UNIT_TAGS, BandInfo, StoredValues, unit_tag
+from deepnets4eo.formats.category_legend import LEGEND_TAG, category_legend, colour_table
 from deepnets4eo.formats.cf_words import CF_WORDS
 from deepnets4eo.formats.picture_structure import UPRIGHT, Structure
 from deepnets4eo.formats.radar_calibration import UNIT as AMPLITUDE, amplitude_factor
@@ -88,6 +89,8 @@ class Declared:
         )
         bands = tuple(with_tagged_limits(dataset, band, info, source) for band, info in enumerate(bands, start=1))
         tags = dict(dataset.tags(ns="IMAGERY")) | _with_prefixes(dataset.tags())  # satellite and time, of side files
+        if LEGEND_TAG not in tags:
+            tags |= category_legend(dataset, source)
         structure = Structure.of_dataset(dataset)
         declared = cls(
             source, bands, tags, structure.orientation, structure.pages, dataset.dtypes[0].startswith("complex"),
@@ -306,15 +309,6 @@ def _colour(dataset: DatasetReader, band: int) -> str:
     table = colour_table(dataset, band)
     greys = table is not None and all(colour[:3] == (number,) * 3 for number, colour in table.items())
     return "gray" if greys else word
-
-
-def colour_table(dataset: DatasetReader, band: int) -> dict[int, tuple[int, int, int, int]] | None:
-    """Return number → red, green, blue, alpha of a band; None if it has no table, whatever its colour interpretation states."""
-    try:
-        table: dict[int, tuple[int, int, int, int]] = dataset.colormap(band)
-    except ValueError:
-        return None
-    return table
 
 
 def _check_exact(dataset: DatasetReader, source: str) -> None:

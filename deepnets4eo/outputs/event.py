@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 LONGEST = 1000  # characters; these texts are titles and lines of a caption
+FILE_NAME = "name"  # in place of a tag, for a day in the name of a file
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
 # Beginnings of words for hazards, as patterns; accents do not count.
 STORMS = ("hurricane", "cyclone", "typhoo?n", "medicane", "tropical storm", "storm (?:surge|tide)", "monsoon", "hurac", "ouragan", "cicl", "tifon", "furac",
@@ -153,7 +154,7 @@ class EventInfo(EventTexts):
     sensor_pre, sensor_post : sensors of the images or heights
     credit : source that the images or outlines are credited to
     producer : who made the map
-    from_files : field → the tag and file it was taken from, for fields that the user did not give
+    from_files : field → the tag, or "name", and the file it was taken from, for fields that the user did not give
 
     Examples
     --------
@@ -265,7 +266,7 @@ class EventInfo(EventTexts):
         return super().to_dict() | {"from_files": dict(self.from_files)}
 
     def with_tags(self, pre: Layer | None, post: Layer | None) -> EventInfo:
-        """Return the event with missing dates and sensors taken from the tags of the files; a file that is None has no tags."""
+        """Return the event with missing dates and sensors taken from the tags of the files, and dates also from their names."""
         values: dict[str, str] = {}
         sources: dict[str, str] = {}
         for role, layer in (("pre", pre), ("post", post)):
@@ -277,7 +278,7 @@ class EventInfo(EventTexts):
         return replace(self, **values, from_files={**self.from_files, **sources})
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return a note if a date was taken from a tag; a caution if the date before is the later one."""
+        """Return a note if a date was taken from a tag or name; a caution if the date before is the later one."""
         if self.has_reversed_dates:
             before, after = (self._date_phrase(name) for name in ("date_pre", "date_post"))
             return (Finding("dates_reversed", "caution", {"before": before, "after": after}),)
@@ -285,10 +286,10 @@ class EventInfo(EventTexts):
         return (Finding("dates_from_tags", "note", {"dates": taken}),) if taken else ()
 
     def _date_phrase(self, name: str) -> Phrase:
-        """Return a date, with its tag and file if it was taken from one."""
+        """Return a date, with the tag and file, or the file's name, that it was taken from."""
         date, (tag, _, file) = getattr(self, name), self.from_files.get(name, "").partition(" of ")
         values = {"date": Verbatim(date), "tag": Verbatim(tag), "file": Verbatim(file)}
-        return Phrase("date_of_tag" if tag else "date_as_given", values)
+        return Phrase("date_of_name" if tag == FILE_NAME else "date_of_tag" if tag else "date_as_given", values)
 
 
 @dataclass(frozen=True)
@@ -346,8 +347,9 @@ def iso_time(text: str) -> datetime | None:
 
 
 def _day_of(layer: Layer) -> tuple[str, str] | None:
-    """Return the tag with the day of an image and the day as YYYY-MM-DD; the day of writing if no other day is known."""
-    stated = layer.acquired or layer.written
+    """Return the day of an image as YYYY-MM-DD, after what states it: a tag, else the file's name, else the tag of the day of writing."""
+    named = layer.named_day
+    stated = layer.acquired or (None if named is None else (FILE_NAME, named)) or layer.written
     return None if stated is None else (stated[0], stated[1].isoformat())
 
 

@@ -1,5 +1,6 @@
 """Rasters as files: opened one by one or as mosaics, read ahead, written as COG."""
 
+from .acquisition import named_day
 from .array_files import scales_beside
 from .array_source import ArraySource, Source
 from .averages import read_averaged

@@ -1,4 +1,4 @@
-"""Acquisition time of an image, by the tags of its file; not the time when a program wrote the file."""
+"""Acquisition time of an image, by the tags or the name of its file; not the time when a program wrote the file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ ACQUISITION_TAGS = (
 WRITING_TAGS = ("TIFFTAG_DATETIME", "TIFF:DATETIME")
 DAY = re.compile(r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)(?:\d{4}|\d{6})?(?!\d)")  # also with hours, minutes and seconds
 
+NAMED_DAY = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)[-_./ ]?(0[1-9]|1[0-2])[-_./ ]?([0-2]\d|3[01])(?!\d)"
+)  # in a file's name
 NAMED_MONTH = re.compile(r"(\d{1,2})-([A-Za-z]{3})-(\d{4})(?!\d)")  # of SNAP: 06-FEB-2023 03:34:23
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 MILLISECONDS = re.compile(r"\d{13}(?:\.0*)?")  # since 1970, of Google Earth Engine
@@ -32,6 +35,20 @@ def stated_day(tags: Mapping[str, str], names: Sequence[str] = ACQUISITION_TAGS)
         key, value = known.get(name, ("", ""))
         if (day := _day_of(value)) is not None:
             return key, day
+    return None
+
+
+def named_day(name: str) -> date | None:
+    """Return the first day in a file's name, which in names of products is the day of acquisition; None without a day.
+
+    >>> named_day("T37SBA_20230206T081101_B02.jp2"), named_day("10300100E3-2023-02-07-visual.tif"), named_day("20230231.tif")
+    (datetime.date(2023, 2, 6), datetime.date(2023, 2, 7), None)
+    """
+    for match in NAMED_DAY.finditer(name):
+        try:
+            return date(*map(int, match.groups()))
+        except ValueError:  # 31 February
+            continue
     return None
 
 

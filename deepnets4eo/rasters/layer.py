@@ -17,6 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.cards import EmbeddingCard, Legend
 from deepnets4eo.display import FigureStyle, Summary, WithSummary
@@ -30,7 +31,7 @@ from deepnets4eo.grid import (
     overlap_share,
     whole,
 )
-from deepnets4eo.rasters.acquisition import stated_day, written_day
+from deepnets4eo.rasters.acquisition import named_day, stated_day, written_day
 from deepnets4eo.rasters.array_source import ArraySource, Source, check_axes
 from deepnets4eo.rasters.band_roles import band_keys, colour_positions
 from deepnets4eo.rasters.display import declared_colours, layer_summary, plot_layer, shown_bands
@@ -283,6 +284,12 @@ class Layer(OnGrid, WithSummary):
     def acquired(self) -> tuple[str, date] | None:
         """The tag that states when the image was taken, and the day; None without one."""
         return stated_day(self.tags)
+
+    @property
+    def named_day(self) -> date | None:
+        """The day in the names of its files; None without one, or if the names have different days."""
+        days = {named_day(file_name_of(path)) for path in self.paths}
+        return days.pop() if len(days) == 1 else None
 
     @property
     def written(self) -> tuple[str, date] | None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deepnets4eo.cards import VOID, Legend, normalise_name
+from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.options import normalise_name
 
 MAX_LISTED = 4  # values in a message
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from deepnets4eo.cards import DatasetCard, Legend, SplitPart, normalise_name, open_dataset
+from deepnets4eo.cards import DatasetCard, Legend, SplitPart, open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Keep, LabelReader, LegendLabels
 from deepnets4eo.formats import check_online, is_picture, is_remote, report_left_out
 from deepnets4eo.grid import Grid
+from deepnets4eo.options import normalise_name
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene, fit_axes
 from deepnets4eo.read_as import check_layer, look_at_layers, report_findings

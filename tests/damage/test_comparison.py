@@ -119,6 +119,12 @@ def test_codes_of_unosat_run_from_destroyed_to_no_damage(ours: Path, tmp_path: P
         np.testing.assert_array_equal(comparison.matrix.matrix, np.diag(np.bincount(TRUTH[:-2])))
 
 
+def test_words_of_unosat_in_its_column_of_codes_are_read_like_the_codes(tmp_path: Path) -> None:
+    words = ["No Visible Damage", "Possible Damage", "Moderate Damage", "Severe Damage", "Destroyed", "3"]
+    path = written(tmp_path / "a.gpkg", outlines()[:6], Main_Damage_Site_Class=words)
+    assert read_damage_map(path).table["grade"].tolist() == [0, 1, 2, 2, 3, 2]
+
+
 @pytest.mark.parametrize("codes", [[1, 2, 3, 4], [1, 2, 4, 6], [0, 1, 2, 3, 4, 5], [1, 1]])
 def test_numbers_without_a_scale_are_refused(codes: list[int], tmp_path: Path) -> None:
     path = written(tmp_path / "a.gpkg", outlines()[: len(codes)], code=codes)

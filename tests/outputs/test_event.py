@@ -88,6 +88,45 @@ def test_tags_fill_what_is_not_given_and_a_finding_says_so(tmp_path):
     assert "Date before: 2011-05-20 (from TIFFTAG_DATETIME of before.tif)" in event.lines
 
 
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("20230206_pre", "2023-02-06"),
+        ("20230208_082309_88_2486_3B_AnalyticMS_SR", "2023-02-08"),
+        ("T37SBA_20230206T081101_B02", "2023-02-06"),
+        ("10300100E3-2023-02-07-visual", "2023-02-07"),
+        ("LC08_L1TP_174035_20230211_20230217_02_T1", "2023-02-11"),  # acquired, then processed
+        ("10300500E4F91500", ""),
+        ("2023_pre", ""),
+        ("20230230_pre", ""),
+    ],
+)
+def test_a_day_in_the_name_of_an_image_is_taken_and_named(tmp_path, name, day):
+    event = EventInfo().with_tags(layer(tmp_path, name), None)
+    assert event.date_pre == day
+    assert event.from_files == ({"date_pre": f"name of {name}.tif"} if day else {})
+    assert [finding.code for finding in event.findings()] == ["dates_from_tags"] * bool(day)
+    if day:
+        assert f"{day}, name of {name}.tif" in event.findings()[0].message
+
+
+def test_a_tag_of_acquisition_counts_before_a_name_and_a_name_before_the_time_of_writing(tmp_path):
+    pre = layer(tmp_path, "20230206_a", ACQUISITION_DATE="2023-01-05")
+    post = layer(tmp_path, "20230207_b", TIFFTAG_DATETIME="2024:01:05 00:00:00")
+    event = EventInfo().with_tags(pre, post)
+    assert (event.date_pre, event.date_post) == ("2023-01-05", "2023-02-07")
+
+
+def test_names_of_reversed_dates_are_a_caution_and_tiles_of_two_days_have_none(tmp_path):
+    later, sooner = layer(tmp_path, "20230207_a"), layer(tmp_path, "20230206_b")
+    event = EventInfo().with_tags(later, sooner)
+    (finding,) = event.findings()
+    assert (finding.code, finding.severity) == ("dates_reversed", "caution")
+    assert "2023-02-07, name of 20230207_a.tif" in finding.message
+    tiles = Layer.open([later.source, sooner.source])
+    assert EventInfo().with_tags(tiles, None).date_pre == ""
+
+
 def test_the_time_that_a_satellites_side_file_gives_is_used(tmp_path):
     import rasterio
 

@@ -17,7 +17,7 @@ from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
 from deepnets4eo.formats import ITEM_ERRORS, Asset, StacItem, parse_time
 from deepnets4eo.outputs import iso_day
-from deepnets4eo.rasters import TILE_SUFFIXES, Layer, LayerLike, find_tiles
+from deepnets4eo.rasters import TILE_SUFFIXES, Layer, LayerLike, find_tiles, named_day
 
 STAC_SUFFIXES = {".json", ".geojson"}
 REMEDY = "Put the collection into a folder that holds its files, or name their folder with --masks or as SERIES."
@@ -28,7 +28,6 @@ NEXT_FIELD = r"[-_./ ]\d{1,2}(?:T\d|(?![0-9A-Za-z]))"  # a month or day, also wh
 USUAL_YEARS = range(1900, 2100)
 MIDDLE = "0701"  # of a year whose month is not known
 IN_NAMES = (  # expression; how its groups are read, and what is added to them
-    (re.compile(rf"(?<!\d)({YEAR})[-_./ ]?(0[1-9]|1[0-2])[-_./ ]?([0-2]\d|3[01])(?!\d)"), "%Y%m%d", ""),
     (re.compile(rf"{NO_DAY_FIRST}({YEAR})[-_.](0[1-9]|1[0-2])(?!\d|{NEXT_FIELD})"), "%Y%m%d", "01"),
     (re.compile(rf"(?<!\d)({YEAR})[-.]({DAY_OF_YEAR})"), "%Y%j", ""),
     (re.compile(rf"{NO_DAY_FIRST}({YEAR})(?!\d|[-_.]{DAY_OF_YEAR}|{NEXT_FIELD})"), "%Y%m%d", MIDDLE),
@@ -111,6 +110,8 @@ def dated_name(name: str, pattern: str | None = None) -> tuple[date | None, bool
     """
     if pattern is not None:
         return _date_by_pattern(name, pattern), not any(letter in pattern for letter in ("%m", "%b", "%j"))
+    if (day := named_day(name)) is not None:
+        return day, False
     for expression, reading, rest in IN_NAMES:
         for match in expression.finditer(name):
             day = _parse("".join(match.groups()) + rest, reading)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepnets4eo.cards import normalise_name
 from deepnets4eo.damage.products.crosswalk import CROSSWALK
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR, NOT_KNOWN, TITLES
 from deepnets4eo.errors import InputError
-from deepnets4eo.options import split_names
+from deepnets4eo.options import normalise_name, split_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +61,14 @@ def _words() -> dict[str, int | None]:
     return known | {"moderate-damage": MODERATE, NOT_KNOWN: None}
 
 
-def _unosat_codes() -> dict[str, int | None]:
-    """Return the codes of UNOSAT. Our own map writes all but 3, moderate damage."""
-    ours = {str(names.unosat[0]): number for number, names in enumerate(CROSSWALK.values()) if names.unosat}
-    return {**ours, "3": MODERATE}
+def _unosat_grades() -> dict[str, int | None]:
+    """Return the codes of UNOSAT and their words, which some of its files have in the column of codes. Our own map writes all but
+    moderate damage."""
+    known: dict[str, int | None] = {"3": MODERATE, "moderate-damage": MODERATE}
+    for number, names in enumerate(CROSSWALK.values()):
+        if names.unosat:
+            known |= dict.fromkeys(map(normalise_name, map(str, names.unosat)), number)
+    return known
 
 
 YES_AND_NO = Scale(
@@ -77,7 +80,7 @@ YES_AND_NO = Scale(
 WORDS = Scale("the words of xBD, Copernicus EMS, UNOSAT and OpenStreetMap", _words())
 CODES = {
     "xview2": Scale("xView2 (1 no damage to 4 destroyed)", {str(k + 1): k for k in range(len(GRADES))}),
-    "unosat": Scale("UNOSAT (1 destroyed, 2 severe, 3 moderate, 4 possible, 6 none visible)", _unosat_codes()),
+    "unosat": Scale("UNOSAT (1 destroyed, 2 severe, 3 moderate, 4 possible, 6 none visible)", _unosat_grades()),
     "yes-no": YES_AND_NO,
 }
 REMEDY = (

@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from geopandas import GeoDataFrame
 
-from deepnets4eo.cards import VOID, Legend, normalise_name
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, LabelledPair, grades_of, make_scene, on_working_grid
 from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.damage.vocabulary import GRADES, is_graded
@@ -24,6 +24,7 @@ from deepnets4eo.errors import InputError, LabelError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints import Footprints, align_footprints, read_footprints
 from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.options import normalise_name
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.read_as import IMAGE, Door
 from deepnets4eo.registration import Registration, register
