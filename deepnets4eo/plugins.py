@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from deepnets4eo.errors import Reading
 from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.version import modules_hash
 
 Group = Literal[
     "networks",  # factory(in_channels, num_classes, **options) → module
@@ -41,6 +42,27 @@ def _installed(group: str) -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=group))
 
 
+@cache
+def foreign_versions() -> dict[str, str]:
+    """Return package → version and hash of its code, of all packages of others that may shape a result."""
+    # All of them, not only those that a job names: a reader or a kind of flood date takes part wherever a file fits it, which is not
+    # known before the files are opened. The toolbox counts in the same way, with all of its own code.
+    modules: dict[tuple[str, str], set[str]] = {}
+    for group in get_args(Group):
+        for entry in plugins_of(group).values():
+            if (module := _package_of(entry)) == "deepnets4eo":
+                continue
+            package = (module, "") if entry.dist is None else (entry.dist.name, entry.dist.version)
+            stated = None if entry.dist is None else entry.dist.read_text("top_level.txt")  # helpers beside the module
+            modules.setdefault(package, set()).update([module, *(stated or "").split()])
+    return {name: f"{version}+{modules_hash(sorted(names))}" for (name, version), names in sorted(modules.items())}
+
+
+def _package_of(entry: EntryPoint) -> str:
+    """Return the name of the top module of an entry point."""
+    return entry.value.partition(":")[0].strip().partition(".")[0]
+
+
 def load_plugin(entry: EntryPoint) -> Any:
     """Import the object of an entry point.
 
@@ -51,10 +73,10 @@ def load_plugin(entry: EntryPoint) -> Any:
     InputError
         The package of others that registered it has no such object, or fails when it is imported.
     """
-    module = entry.value.partition(":")[0].strip()
-    if module.partition(".")[0] == "deepnets4eo":  # an error of the toolbox itself is a bug and keeps its traceback
+    module = _package_of(entry)
+    if module == "deepnets4eo":  # an error of the toolbox itself is a bug and keeps its traceback
         with name_missing_extra():
             return entry.load()
-    remedy = f"Report it to the authors of {module.partition('.')[0]}; if it is your own package, mend the line."
+    remedy = f"Report it to the authors of {module}; if it is your own package, mend the line."
     with Reading(f"the entry point {entry.name} = {entry.value} of {entry.group}", remedy), name_missing_extra():
         return entry.load()

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 __version__ = "0.1.0"
@@ -28,6 +29,24 @@ def code_hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for parts in sorted(_code_files(folder)):
         digest.update(f"{'/'.join(parts)} ".encode() + folder.joinpath(*parts).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def modules_hash(names: Iterable[str]) -> str:
+    """Return 12 hexadecimal digits of the code and settings of top modules, as `code_hash`; a module that is absent counts as empty."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{name} ".encode())
+        try:
+            spec = find_spec(name)
+        except (ImportError, ValueError):  # a module without a spec, such as one that a program made
+            continue
+        if spec is None:
+            continue
+        for folder in spec.submodule_search_locations or ():
+            digest.update(code_hash(Path(folder)).encode())
+        if not spec.submodule_search_locations and spec.origin is not None and Path(spec.origin).is_file():
+            digest.update(Path(spec.origin).read_bytes())
     return digest.hexdigest()[:12]
 
 

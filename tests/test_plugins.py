@@ -14,7 +14,8 @@ from refusals import raises_naming
 
 from deepnets4eo import plugins
 from deepnets4eo.cli import main as command_line
-from deepnets4eo.damage import Settings, opening
+from deepnets4eo.damage import Settings
+from deepnets4eo.damage.evidences import further
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.rasters import Layer, readers
 from deepnets4eo.segmenters import run as runs
@@ -51,9 +52,9 @@ def test_an_entry_point_that_cannot_be_loaded_is_named(
 DOORS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
     "segmenters": (runs, lambda file: runs.segmenter_kind("odd")),
     "evidences": (
-        opening,
-        lambda file: opening.open_evidences(
-            SimpleNamespace(evidences=(), radar=()),  # type: ignore[arg-type]
+        further,
+        lambda file: further.open_further_evidences(
+            SimpleNamespace(evidence_files={}, paths={}),  # type: ignore[arg-type]
             Settings(evidences="odd"),
         ),
     ),

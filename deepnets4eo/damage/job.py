@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import geopandas as gpd
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_model
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.inundation import dry_hazard_findings, inundated_buildings, with_inundation
+from deepnets4eo.damage.evidences.further import open_further_evidences
 from deepnets4eo.damage.findings import block_findings
 from deepnets4eo.damage.journal import JobControl, damage_journal, with_precision
 from deepnets4eo.damage.map import DamageMap
@@ -23,7 +24,7 @@ from deepnets4eo.damage.site import Evidence, EvidenceSource, Inputs, Site
 from deepnets4eo.damage.work import Work, step_progress
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
-from deepnets4eo.jobs import Journal, Part
+from deepnets4eo.jobs import Part
 from deepnets4eo.outputs import EventInfo, worst_first
 from deepnets4eo.rasters import LayerLike, gdal_cache
 
@@ -40,6 +41,7 @@ def assess(
     cloud_mask: LayerLike | None = None,
     evidence: Sequence[EvidenceSource] = (),
     points: EvidenceSource | None = None,
+    evidence_files: Mapping[str, str] | None = None,
     settings: Settings = Settings(),
     event: EventInfo = EventInfo(),
 ) -> DamageMap:
@@ -54,6 +56,7 @@ def assess(
     cloud_mask : raster that is not 0 where clouds hide the ground; no data counts as clouded
     evidence : `RasterEvidence` of scores, such as of change; their means take part in the decision by their skill
     points : `PointEvidence` of clouds of points or surface models, for height loss and debris; they take part by their card
+    evidence_files : evidence of another package → file for it; `settings.evidences` names the evidence
     settings : how the job is done
     event : what the map is of; dates that are not given are taken from the images' tags
 
@@ -79,7 +82,7 @@ def assess(
     """
     inputs = open_inputs(
         pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask, evidence=evidence,
-        points=points,
+        points=points, evidence_files=evidence_files,
     )  # fmt: skip
     return assess_inputs(inputs, settings, event=event)
 
@@ -115,9 +118,10 @@ def assess_inputs(
 
 
 def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
-    journal = damage_journal(work.scratch, inputs, settings)
+    further = open_further_evidences(inputs, settings)
+    journal = damage_journal(work.scratch, inputs, settings, further)
     settings = with_precision(settings, journal)
-    model, scores = load_model(inputs, settings), open_evidences(inputs, settings)
+    model, scores = load_model(inputs, settings), open_evidences(inputs, settings, further)
     evidences: tuple[Evidence, ...] = (*built_in_evidences(model), *scores, *inputs.priors)
     journal.report_parts()
     site = open_site(Site(inputs, settings, event, Work(journal), scores), model, work)
@@ -186,14 +190,16 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
     if work.scratch is None:
         raise InputError("a part of a job has no scratch folder. Give JobControl one that all parts see.")
     with gdal_cache(inputs.pre, inputs.post):
-        _assess_part(inputs, part, settings, damage_journal(work.scratch, inputs, settings), work)
+        _assess_part(inputs, part, settings, work)
 
 
-def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, work: JobControl) -> None:
+def _assess_part(inputs: Inputs, part: Part, settings: Settings, work: JobControl) -> None:
+    further = open_further_evidences(inputs, settings)
+    journal = damage_journal(work.scratch, inputs, settings, further)
     journal.check_part(part)
     settings = with_precision(settings, journal)
     model = load_model(inputs, settings)
-    evidences = built_in_evidences(model)
+    evidences = (*built_in_evidences(model), *further)
     site = open_site(Site(inputs, settings, work=Work(journal)), model, work, part)
     site = measure_phases(site, evidences, *WHERE_BUILDINGS_ARE)
     measure_phases(site, [evidence for evidence in evidences if isinstance(evidence, SharedWork)], Phase.MEASURES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import shapely
 
 from deepnets4eo.cards import run_path
 from deepnets4eo.damage.buildings import hash_table
+from deepnets4eo.damage.evidences.further import identity_of
 from deepnets4eo.damage.network import grader
 from deepnets4eo.device import choose
 from deepnets4eo.footprints import FootprintAlignment
@@ -21,7 +23,7 @@ from deepnets4eo.segmenters import RunFolder
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.settings import Settings
-    from deepnets4eo.damage.site import Inputs
+    from deepnets4eo.damage.site import Inputs, ScoreEvidence
     from deepnets4eo.rasters import Layer
 
 
@@ -30,11 +32,13 @@ PRECISION, RUNTIME = "precision", "runtime"  # blocks of the journal
 NO_SHAPE = {"workers"}  # settings that do not shape the result
 
 
-def damage_journal(scratch: Path | None, inputs: Inputs, settings: Settings) -> Journal:
-    """Return the journal of a job with these inputs and settings; it keeps nothing without a scratch folder."""
+def damage_journal(
+    scratch: Path | None, inputs: Inputs, settings: Settings, further: Sequence[ScoreEvidence] = ()
+) -> Journal:
+    """Return the journal of a job with these inputs, settings and evidences of other packages; it keeps nothing without a scratch folder."""
     images = {"pre": inputs.pre, "post": inputs.post}
     grids = {name: layer.grid for name, layer in images.items() if layer is not None}
-    return Journal(None if scratch is None else scratch / _job_hash(inputs, settings), grids, KINDS)
+    return Journal(None if scratch is None else scratch / _job_hash(inputs, settings, further), grids, KINDS)
 
 
 def with_precision(settings: Settings, journal: Journal) -> Settings:
@@ -60,8 +64,8 @@ def labels_file(scratch: Path, run: str, image: Layer) -> Path:
     return scratch / f"labels-{identity_hash(RunFolder(run).card, image)}" / "labels.tif"
 
 
-def _job_hash(inputs: Inputs, settings: Settings) -> str:
-    """Hash of all that shapes the steps: program, settings, runs, images, footprints."""
+def _job_hash(inputs: Inputs, settings: Settings, further: Sequence[ScoreEvidence]) -> str:
+    """Return the hash of all that shapes the steps: program, settings, runs, images, footprints, evidences."""
     runs = [name for name in (settings.model, settings.segmenter) if name]
     shipped_folder = grader.shipped_folder() if settings.network else None
     outlines = inputs.footprints.pixels
@@ -72,6 +76,7 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
         None if shipped_folder is None else RunFolder(shipped_folder).card,
         [getattr(inputs, name) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")],
         [evidence.identity for evidence in inputs.evidences],
+        [identity_of(evidence) for evidence in further],
         hash_table(inputs.footprints.frame[["id", "geometry"]]),
         None if outlines is None else hashlib.sha256(b"".join(shapely.to_wkb(outlines))).hexdigest(),
     )

@@ -11,6 +11,7 @@ import geopandas as gpd
 from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import Quantity
 from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.evidences.further import SCORES
 from deepnets4eo.damage.evidences.water import Water
 from deepnets4eo.damage.images import UNKNOWN_GSD_M, assumed_gsd, paths_of
 from deepnets4eo.damage.input_checks import check_images, require_fine_pixels
@@ -19,13 +20,12 @@ from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Evidence, EvidenceSource, GivenEvidence, Inputs, ScoreEvidence
 from deepnets4eo.damage.skill import check_weights
 from deepnets4eo.damage.structure.unbuilt import structure_evidences
-from deepnets4eo.errors import GridError, InputError, name_hint
+from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.floods import open_new_water
 from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.formats import check_exist, is_remote, split_layer
 from deepnets4eo.grid import is_unplaced, overlap_share
 from deepnets4eo.inspection import cloud_finding
-from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import WHOLE, Layer, LayerLike, cloud_band
@@ -33,7 +33,6 @@ from deepnets4eo.read_as import check_same_datum, open_cloud_mask
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain import assess_further, unknown_share
 
-SCORES = ("rasters", "points", "look")  # each has a setting that calls for it; their columns come in this order
 MIN_GAP = 0.01  # of the ground without a height, to be named
 
 
@@ -48,12 +47,13 @@ def open_inputs(
     cloud_mask: LayerLike | None = None,
     evidence: Sequence[EvidenceSource] = (),
     points: EvidenceSource | None = None,
+    evidence_files: Mapping[str, str] | None = None,
 ) -> Inputs:
     """Open everything and check that it shows one site, before long work starts.
 
     Parameters
     ----------
-    pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points, settings : as in `assess`
+    pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points, evidence_files, settings : as in `assess`
 
     Returns
     -------
@@ -73,7 +73,9 @@ def open_inputs(
     inputs = open_inputs("pre.tif", "post.tif", "footprints.gpkg")
     ```
     """
-    check_exist(source for source in (pre, post, footprints, dsm_pre, dsm_post, cloud_mask) if isinstance(source, str))
+    files = dict(evidence_files or {})
+    sources = (pre, post, footprints, dsm_pre, dsm_post, cloud_mask, *files.values())
+    check_exist(source for source in sources if isinstance(source, str))
     assessed = [
         None if source is None else assess_further(source, flag, "metres")
         for source, flag in ((dsm_pre, "--dsm-pre"), (dsm_post, "--dsm-post"))
@@ -114,6 +116,7 @@ def open_inputs(
     return Inputs(
         checked.pre, checked.post, outlines, outlines_px, dsm_pre=heights_pre, dsm_post=heights_post, cloud_mask=clouds,
         evidences=evidences, findings=(*checked.findings, *findings), radar=checked.radar, paths=paths,
+        evidence_files=files,
     )  # fmt: skip
 
 
@@ -147,8 +150,12 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
     return pair
 
 
-def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, ...]:
-    """Return the evidences of a job whose scores take part, found by entry point, opened and checked before long work. Raises InputError."""
+def open_evidences(
+    inputs: Inputs, settings: Settings, further: Sequence[ScoreEvidence] = ()
+) -> tuple[ScoreEvidence, ...]:
+    """Return the evidences of a job whose scores take part, opened and checked before long work.
+
+    further : what `open_further_evidences` opened. Raises InputError."""
     installed = plugins_of("evidences")
     if absent := set(SCORES) - installed.keys():
         raise InputError(
@@ -158,46 +165,14 @@ def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, .
     evidences: list[ScoreEvidence] = []
     for name in SCORES:
         evidences += load_plugin(installed[name])(inputs, settings, None)
-    evidences += open_further_evidences(inputs, settings)
+    evidences += further
     check_weights(evidences)
     return tuple(evidences)
-
-
-def open_further_evidences(inputs: Inputs, settings: Settings) -> list[ScoreEvidence]:
-    """Return the evidences of other packages that `--set evidences` names; a dry run opens only these. Raises InputError."""
-    installed, requested = plugins_of("evidences"), _requested(settings.evidences)
-    unknown = requested.keys() - installed.keys() | requested.keys() & set(SCORES)
-    if unknown:
-        hint = name_hint(min(unknown), installed.keys() - set(SCORES), "Install the package that has it.")
-        raise InputError(f"--set evidences names {', '.join(sorted(unknown))}, which no installed package has. {hint}")
-    return [
-        evidence
-        for name, weight in requested.items()
-        for evidence in load_plugin(installed[name])(inputs, settings, weight)
-    ]
 
 
 def built_in_evidences(model: DecisionModel) -> tuple[Evidence, ...]:
     """Return the evidences that every job has; some measure nothing without what they need. model : of the decision."""
     return (*structure_evidences(model.network.is_shipped), *model.evidences, Water(), OutlineProbability())
-
-
-def _requested(text: str) -> dict[str, float | None]:
-    """Name → weight of NAME or NAME=WEIGHT, with commas between."""
-    return dict(_name_and_weight(request) for request in split_names(text))
-
-
-def _name_and_weight(text: str) -> tuple[str, float | None]:
-    name, equals, weight = text.partition("=")
-    try:
-        share = float(weight) if equals else None
-    except ValueError:
-        share = -1.0
-    if share is not None and not 0 <= share <= 1:
-        raise InputError(
-            f"--set evidences has {text}; expected NAME, or NAME=WEIGHT with a weight of 0 (shown only) to 1."
-        )
-    return name.strip(), share
 
 
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:

@@ -59,7 +59,10 @@ class Settings:
         ),
     ] = "damage-look"
     evidences: Annotated[
-        str, key("Evidences of installed packages that take part: NAME or NAME=WEIGHT, separated by commas.")
+        str,
+        key(
+            "Evidences of installed packages that take part: NAME or NAME=WEIGHT, separated by commas; --evidence NAME=FILE gives one its file."
+        ),
     ] = ""
     damaged_share: Annotated[
         float | None,
@@ -152,7 +155,7 @@ class FurtherInputs:
         list[str] | None,
         option(
             "Raster of scores, such as change, as evidence ev_NAME; it counts in the decision if it has a card or an evidence_weight. "
-            "Repeatable.",
+            "Also the file of an evidence in --set evidences. Repeatable.",
             DECISION,
             metavar="NAME=RASTER",
         ),

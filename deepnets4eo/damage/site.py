@@ -36,7 +36,7 @@ class Inputs(TwoDates):
     """The inputs of the job: images with only red, green and blue, outlines_px (N,) on post.
 
     evidences : the given rasters of scores and points; priors : priors that are counted apart; radar : roles of images that look like radar;
-    paths : role to file."""
+    paths : role to file; evidence_files : evidence of another package to the file that the user gave it."""
 
     pre: Layer | None
     post: Layer
@@ -50,6 +50,7 @@ class Inputs(TwoDates):
     radar: tuple[str, ...] = ()
     paths: dict[str, str] = field(default_factory=dict)
     priors: tuple[Evidence, ...] = ()
+    evidence_files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

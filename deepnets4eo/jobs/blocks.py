@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from deepnets4eo.errors import BlockError, DeepNets4EOError, OutputError, RunError
 from deepnets4eo.jobs.parts import Progress
+from deepnets4eo.plugins import foreign_versions
 from deepnets4eo.version import code_version
 
 TRIES = 3  # of a block that raises an error
@@ -115,8 +116,8 @@ def block_of_step(job: Callable[[FinishBlocks], object], step: str) -> DoBlock:
 
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    """Versions of the code and of the packages that shape results, "" where not installed."""
-    return {"deepnets4eo": code_version(), **{name: _version(name) for name in SHAPING}}
+    """Versions of the code and of the packages that shape results, "" if not installed."""
+    return {"deepnets4eo": code_version(), **{name: _version(name) for name in SHAPING}, **foreign_versions()}
 
 
 def _version(name: str) -> str:

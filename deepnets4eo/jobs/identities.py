@@ -18,12 +18,13 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain
 from deepnets4eo.formats import Session, WebRequest, check_online, is_remote, is_web_address
 from deepnets4eo.outputs.input_files import RUN_CARD, files_behind
+from deepnets4eo.plugins import foreign_versions
 from deepnets4eo.version import code_version
 
 
 def identity_hash(*values: Any) -> str:
-    """16 hexadecimal digits that differ where the identity of a value or the code does."""
-    text = json.dumps([code_version(), identity(values)], sort_keys=True)
+    """16 hexadecimal digits that differ if the identity of a value, the code or the code of an installed package of others does."""
+    text = json.dumps([code_version(), foreign_versions(), identity(values)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Record of a result: inputs by their content, every option that shapes it, and the versions of code and weights.
+"""Record of a result: inputs by their content, every option that shapes it, and the versions of code, packages of others and weights.
 
 The record stays with the result. It shows a job with `--resume` whether a finished result is its own.
 """
@@ -21,6 +21,7 @@ from deepnets4eo.formats import READ_ERRORS, is_remote, open_raster
 from deepnets4eo.grid import READ_PX
 from deepnets4eo.jobs.identities import code_and_weights, file_state, identity, values_hash
 from deepnets4eo.outputs.input_files import files_behind
+from deepnets4eo.plugins import foreign_versions
 from deepnets4eo.prefetch import in_order
 
 # How a job is done, not what comes out: these options may differ between a job and the one that resumes it
@@ -29,6 +30,7 @@ NO_SHAPE = frozenset(
 )
 UNKNOWN = "unknown"  # state of a remote file whose server does not report one
 INPUTS, OPTIONS, VERSION = "inputs", "options", "version"
+PACKAGES = "packages"  # among the options: versions and hashes of code of packages of others, if any are installed
 JOB_TAG = "JOB"  # of rasters that a job wrote as single files
 MAX_SHOWN_CHARACTERS = 80  # characters of a value in a message
 
@@ -142,6 +144,8 @@ class JobRecord:
         for group in groups:
             values |= asdict(group) if is_dataclass(group) and not isinstance(group, type) else dict(group)
         shaping = {name: value for name, value in values.items() if name not in NO_SHAPE and name not in inputs}
+        if foreign := foreign_versions():
+            shaping[PACKAGES] = foreign
         states = {role: InputState.of(source) for role, source in inputs.items() if not _is_absent(source)}
         return cls(states, json.loads(json.dumps(without_secrets(plain(shaping)), default=repr)), code_and_weights())
 

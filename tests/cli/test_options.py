@@ -476,7 +476,7 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
         (["--prior", "wind.tif"], "--prior is wind.tif; expected KIND=FILE or KIND:UNIT=FILE"),
         (["--evidence", "a=b.tif", "--evidence", "a=c.tif"], "expected NAME=RASTER, each name once"),
         (["--set", "evidence_weight=a=0.3"], "--set evidence_weight is a=0.3; expected the name of an --evidence"),
-        (["--evidence", "a=b.tif", "--set", "evidence_weight=a=much"], "a=much; expected the name of an --evidence and a number"),
+        (["--evidence", "a=b.tif", "--set", "evidence_weight=a=much"], "a=much; expected the name of an --evidence raster and a number"),
     ],
 )  # fmt: skip
 def test_damage_evidence_without_a_name_or_number_is_refused(words, message, tmp_path, capsys) -> None:

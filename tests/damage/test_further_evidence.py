@@ -14,6 +14,7 @@ from refusals import raises_naming
 
 from deepnets4eo import plugins
 from deepnets4eo.damage import Settings, Site, assess, opening
+from deepnets4eo.damage.evidences import further
 from deepnets4eo.damage.skill import check_weights
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer
@@ -28,10 +29,8 @@ Brightness: Any = example.Brightness
 def installed(monkeypatch):
     own = plugins.plugins_of("evidences")
     entry = EntryPoint("brightness", "brightness:brightness_of_job", "deepnets4eo.evidences")
-    monkeypatch.setattr(opening, "plugins_of", lambda group: own | {"brightness": entry})
-    monkeypatch.setattr(
-        opening, "load_plugin", lambda one: example.brightness_of_job if one is entry else plugins.load_plugin(one)
-    )
+    monkeypatch.setattr(further, "plugins_of", lambda group: own | {"brightness": entry})
+    monkeypatch.setattr(further, "load_plugin", lambda one: example.brightness_of_job)
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +66,9 @@ def test_an_installed_evidence_takes_part_where_it_is_asked_for(installed, site)
     ],
 )
 def test_names_and_weights_that_cannot_be_used_are_refused(installed, named, reason):
-    inputs: Any = SimpleNamespace(evidences=(), radar=())
+    inputs: Any = SimpleNamespace(evidence_files={}, paths={})
     with pytest.raises(InputError, match=reason):
-        opening.open_evidences(inputs, Settings(evidences=named))
-    with pytest.raises(InputError, match=reason):  # of a dry run
-        opening.open_further_evidences(inputs, Settings(evidences=named))
+        further.open_further_evidences(inputs, Settings(evidences=named))
 
 
 def test_an_installation_that_is_older_than_the_code_is_named(monkeypatch):
@@ -93,14 +90,3 @@ def test_columns_that_an_evidence_did_not_measure_are_named(installed, site, mon
     monkeypatch.setattr(Brightness, "measure", measure)
     with raises_naming(InputError, "1", "ev_brightness"):
         assess(*site, settings=Settings(network=False, workers=1, evidences="brightness"))
-
-
-def test_the_table_of_an_evidence_is_named_by_the_environment(tmp_path, monkeypatch):
-    page = page_module("evidence", "survey", 1)
-    monkeypatch.delenv("SURVEY_CSV", raising=False)
-    with raises_naming(InputError, "SURVEY_CSV"):
-        page.survey_table()
-    path = tmp_path / "survey.csv"
-    path.write_text("id,score\n007,0.25\na1,1\n", encoding="utf-8")
-    monkeypatch.setenv("SURVEY_CSV", str(path))
-    assert pd.Series(["a1", "x", "007"]).map(page.survey_table()).tolist()[::2] == [1, 0.25]

@@ -260,7 +260,8 @@ def test_scores_that_are_no_probabilities_need_a_card_to_decide():
     ],
 )  # fmt: skip
 def test_words_name_rasters_and_clouds_with_their_weights(words, rasters, points) -> None:
-    found, cloud = parse_evidences(FurtherInputs(**words))
+    found, cloud, files = parse_evidences(FurtherInputs(**words))
+    assert files == {}
     assert [(one.name, one.source, one.weight) for one in found] == rasters
     assert (None if cloud is None else (cloud.post, cloud.pre, cloud.weight)) == points
 

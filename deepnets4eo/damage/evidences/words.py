@@ -1,9 +1,10 @@
-"""Evidences as the command line names them: clouds of points, rasters of scores, and their weights."""
+"""Evidences as the command line names them: clouds of points, rasters of scores and their weights, files for other packages."""
 
 from __future__ import annotations
 
 import re
 
+from deepnets4eo.damage.evidences.further import further_evidences, requested_evidences
 from deepnets4eo.damage.evidences.points import PointEvidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.settings import FurtherInputs
@@ -13,10 +14,24 @@ from deepnets4eo.options import split_names
 NUMBER = re.compile(r"\d*\.?\d+")
 
 
-def parse_evidences(further: FurtherInputs) -> tuple[list[RasterEvidence], PointEvidence | None]:
-    """Return the rasters of scores and the point clouds that these options name. Raises InputError."""
+def parse_evidences(
+    further: FurtherInputs, evidences: str = ""
+) -> tuple[list[RasterEvidence], PointEvidence | None, dict[str, str]]:
+    """Return the rasters of scores, the point clouds, and evidence of another package → its file. Raises InputError.
+
+    evidences : of the settings: the evidences of other packages that take part
+    """
     points, weights = _point_evidence(further)
-    return _raster_evidence(further.evidence or [], weights), points
+    sources = _pairs("--evidence", further.evidence or [], "RASTER")
+    requested = requested_evidences(evidences)
+    files = {name: sources.pop(name) for name in requested if name in sources}
+    if sources and (not_requested := sources.keys() & further_evidences().keys()):
+        name = min(not_requested)
+        raise InputError(
+            f"--evidence is {name}={sources[name]}, and {name} is an evidence of an installed package. Add --set evidences={name} to give it "
+            "this file; if the file is a raster of scores, name it otherwise."
+        )
+    return _raster_evidence(sources, weights), points, files
 
 
 def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[str]]:
@@ -37,13 +52,13 @@ def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[
     return points, [text for text in weights if text not in of_points]
 
 
-def _raster_evidence(evidence: list[str], weights: list[str]) -> list[RasterEvidence]:
-    """Return the rasters of NAME=RASTER with the weights of NAME=WEIGHT. Raises InputError."""
-    rasters, weight_of = _pairs("--evidence", evidence, "RASTER"), _pairs("--set evidence_weight", weights, "WEIGHT")
+def _raster_evidence(rasters: dict[str, str], weights: list[str]) -> list[RasterEvidence]:
+    """Return the rasters by name with the weights of NAME=WEIGHT. Raises InputError."""
+    weight_of = _pairs("--set evidence_weight", weights, "WEIGHT")
     for name, text in weight_of.items():
         if name not in rasters or not NUMBER.fullmatch(text):
             raise InputError(
-                f"--set evidence_weight is {name}={text}; expected the name of an --evidence and a number, such as "
+                f"--set evidence_weight is {name}={text}; expected the name of an --evidence raster and a number, such as "
                 f"{next(iter(rasters), 'change')}=0.3. Correct it."
             )
     return [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deepnets4eo.damage.decision.decision import DecisionModel, load_model
+from deepnets4eo.damage.evidences.further import open_further_evidences
 from deepnets4eo.damage.evidences.points import PointEvidence
 from deepnets4eo.damage.evidences.priors import open_priors, parse_priors
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
@@ -18,7 +19,7 @@ from deepnets4eo.damage.images import DatePair
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.journal import damage_journal, labels_file, with_precision
 from deepnets4eo.damage.network.find_buildings import find_footprints, with_segmenter
-from deepnets4eo.damage.opening import open_further_evidences, open_inputs, open_pair
+from deepnets4eo.damage.opening import open_inputs, open_pair
 from deepnets4eo.damage.placing import register_and_align
 from deepnets4eo.damage.settings import FurtherInputs, Settings
 from deepnets4eo.damage.site import Evidence, Inputs, Site
@@ -38,7 +39,7 @@ ProgressBar: TypeAlias = Callable[[str], AbstractContextManager[Progress]]  # ti
 
 @dataclass(frozen=True)
 class FileInputs:
-    """Files of one site. pre, footprints : "-" for none; findings : of what named them."""
+    """Files of one site. pre, footprints : "-" for none; findings : of what named them; evidence_files : evidence of another package → file."""
 
     pre: str
     post: str
@@ -48,6 +49,7 @@ class FileInputs:
     rasters: Sequence[RasterEvidence] = ()
     points: PointEvidence | None = None
     findings: Sequence[Finding] = ()
+    evidence_files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(
@@ -55,20 +57,22 @@ class FileInputs:
         findings: Sequence[Finding] = (),
     ) -> FileInputs:  # fmt: skip
         """Parse the words of the command line. images : pre and post. Errors: InputError."""
-        rasters, points = parse_evidences(further)
-        return cls(*images, footprints, further, with_segmenter(footprints, settings), rasters, points, findings)
+        rasters, points, files = parse_evidences(further, settings.evidences)
+        settings = with_segmenter(footprints, settings)
+        return cls(*images, footprints, further, settings, rasters, points, findings, files)
 
     @property
     def files(self) -> list[str]:
         """The files that the buildings are measured in."""
         priors = (file for _, _, file in parse_priors(self.further.prior or ()))
-        return [self.pre, self.post, self.footprints, *self.further.files, *priors]
+        return [self.pre, self.post, self.footprints, *self.further.files, *self.evidence_files.values(), *priors]
 
     @property
     def sources(self) -> dict[str, Any]:
         """All that is read, by role; None or a word if no file is given. Cards of scores count with their rasters."""
         further, settings = self.further, self.settings
         scores = {f"evidence {raster.name}": raster.sources for raster in self.rasters}
+        scores |= {f"evidence {name}": [file] for name, file in self.evidence_files.items()}
         priors = {"prior": [file for *_, file in parse_priors(further.prior or ())]}
         named = {"pre": self.pre, "post": self.post, "footprints": self.footprints, **further.sources}
         return named | scores | priors | settings.sources
@@ -99,7 +103,7 @@ class FileInputs:
     def open_shared(self, scratch: Path) -> tuple[Site, DecisionModel]:
         """Open the site and the model of a job in the scratch folder, in a worker. Errors: WorkerRefusedError for another job."""
         inputs = self.open()
-        journal = damage_journal(scratch, inputs, self.settings)
+        journal = damage_journal(scratch, inputs, self.settings, open_further_evidences(inputs, self.settings))
         if journal.folder is None or not journal.folder.is_dir():
             raise WorkerRefusedError(
                 f"{scratch} holds no job of these inputs. Let all workers see the same files by the same paths: give absolute ones, or "
@@ -125,8 +129,9 @@ class FileInputs:
 
     def _open_with(self, pre: LayerLike | None, post: LayerLike, footprints: str | gpd.GeoDataFrame) -> Inputs:
         inputs = open_inputs(
-            pre, post, footprints, self.settings, **self.further.layers, evidence=self.rasters, points=self.points
-        )
+            pre, post, footprints, self.settings, **self.further.layers, evidence=self.rasters, points=self.points,
+            evidence_files=self.evidence_files,
+        )  # fmt: skip
         return replace(inputs, findings=(*inputs.findings, *self.findings), priors=self._open_priors(inputs.post))
 
     def _open_priors(self, post: Layer) -> tuple[Evidence, ...]:
