@@ -19,7 +19,7 @@ from deepnets4eo.processor import fastest_precision
 from deepnets4eo.system import cores
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-TORCH, OPENVINO, INT8 = RUNTIMES = ("torch", "openvino", "onnx-int8")
+TORCH, OPENVINO, INT8, OPENVINO_INT8 = RUNTIMES = ("torch", "openvino", "onnx-int8", "openvino-int8")
 CHOICES = "Choose auto, cpu, cuda or cuda:N."
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # names and numbers of glibc's malloc.h
 KEPT_HEAP = 128 << 20, 1 << 30  # largest block from the heap, free bytes that stay at its end
@@ -48,17 +48,17 @@ class Compute:
 
     @property
     def by_int8(self) -> bool:
-        """Return whether ONNX Runtime computes the networks that have int8 weights."""
-        return self.runtime == INT8
+        """Return whether ONNX Runtime or OpenVINO computes the networks that have int8 weights."""
+        return self.runtime in (INT8, OPENVINO_INT8)
 
     @property
     def by_openvino(self) -> bool:
-        """Return whether OpenVINO computes the networks that it can compile."""
+        """Return whether OpenVINO computes in float32 the networks that it can compile."""
         return self.runtime == OPENVINO
 
-    def with_int8(self, used: bool) -> Compute:
-        """Return the same by int8 weights, or all by PyTorch."""
-        return replace(self, runtime=INT8 if used else TORCH)
+    def by(self, runtime: str) -> Compute:
+        """Return the same by another runtime."""
+        return replace(self, runtime=runtime)
 
     def to_dict(self) -> dict[str, str | int]:
         """Plain values for progress files and manifests."""
@@ -86,19 +86,23 @@ def choose(
 ) -> Compute:
     """Choose a device ("auto": CUDA if available), a precision ("auto": as `fastest_precision`, or what a GPU has matrix units for) and threads.
 
-    runtime : "openvino" computes networks in float32 on the CPU, "onnx-int8" those with int8 weights by these and others by PyTorch;
-    "auto" is PyTorch, unless the caller measures int8 weights.
+    runtime : "openvino" computes networks in float32 on the CPU; "onnx-int8" and "openvino-int8" compute those with int8 weights by these
+    and others by PyTorch; "auto" is PyTorch, unless the caller measures int8 weights.
     Raises InputError for what this machine does not have; MissingExtraError for CUDA and bfloat16 without PyTorch, and for runtimes.
 
     >>> choose("cpu", "float32", threads=2)
     Compute(device='cpu', precision='float32', threads=2, runtime='torch')
     """
     if runtime not in ("auto", *RUNTIMES):
-        raise InputError(f"runtime {runtime!r} is unknown. Choose auto, {', '.join(RUNTIMES[:-1])} or {INT8}.")
-    if runtime == INT8:
+        raise InputError(f"runtime {runtime!r} is unknown. Choose auto, {', '.join(RUNTIMES[:-1])} or {RUNTIMES[-1]}.")
+    if runtime in (INT8, OPENVINO_INT8):
         if device not in ("auto", "cpu"):
-            raise InputError(f"runtime {INT8} computes on the CPU, not on {device}. Leave out --device or --runtime.")
-        return _choose_hardware("cpu", precision, threads).with_int8(True)
+            raise InputError(
+                f"runtime {runtime} computes on the CPU, not on {device}. Leave out --device or --runtime."
+            )
+        if runtime == OPENVINO_INT8:
+            check_extra(OPENVINO)
+        return _choose_hardware("cpu", precision, threads).by(runtime)
     if runtime != OPENVINO:
         return _choose_hardware(device, precision, threads)
     if device not in ("auto", "cpu") or precision not in ("auto", "float32"):
@@ -107,7 +111,7 @@ def choose(
             "--runtime."
         )
     check_extra(OPENVINO)
-    return replace(_choose_hardware("cpu", "float32", threads), runtime=OPENVINO)
+    return _choose_hardware("cpu", "float32", threads).by(OPENVINO)
 
 
 def _choose_hardware(device: str, precision: str, threads: int | None) -> Compute:

@@ -50,7 +50,7 @@ InPrecision: TypeAlias = Annotated[str, option("auto, float32, bfloat16 or float
 ByRuntime: TypeAlias = Annotated[
     str,
     option(
-        "Runtime for networks on a CPU: torch, openvino, onnx-int8 (int8 weights); auto measures once which is faster.",
+        "Runtime for networks on a CPU: torch, openvino, onnx-int8 or openvino-int8; auto measures once which is faster.",
         RESOURCES,
     ),
 ]

@@ -40,6 +40,7 @@ from world.damage_pairs import city_pairs, places_in_turn
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.damage.network.find_buildings import BUILDING
+from deepnets4eo.device import INT8, TORCH
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.water_network import WATER
 from deepnets4eo.segmenters import AnySize, NetworkSegmenter, RunFolder, load_run, open_sealed, seal
@@ -180,7 +181,7 @@ def compare_at_places(folder: Path, data: Path) -> dict[str, Any]:
     """Return scores of a run at real places in float32 and by int8 weights, and how many times as fast int8 is as PyTorch. Errors: InputError."""
     run, int8 = int8_scores.open_int8(folder)
     seconds = int8.measure()
-    results: dict[str, Any] = {"times as fast": round(seconds["torch"] / seconds["int8"], 2), "sites": {}}
+    results: dict[str, Any] = {"times as fast": round(seconds[TORCH] / seconds[INT8], 2), "sites": {}}
     if WATER in run.legend.names:
         entries = int8_scores.of_water(data)
     elif BUILDING in run.legend.names:

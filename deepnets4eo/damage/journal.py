@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from deepnets4eo.cards import run_path
 from deepnets4eo.damage.buildings import hash_table
 from deepnets4eo.damage.evidences.further import identity_of
 from deepnets4eo.damage.network import grader
-from deepnets4eo.device import choose
+from deepnets4eo.device import OPENVINO, OPENVINO_INT8, choose
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.jobs import Journal, Progress, RemoteSteps, identity_hash
 from deepnets4eo.outputs import Phrase
@@ -55,7 +56,10 @@ def with_precision(settings: Settings, journal: Journal) -> Settings:
     precision: Any = journal.agree(PRECISION, lambda: choose(settings.device).precision)
     runtime: Any = settings.runtime
     if runtime == "auto":
-        runtime = journal.agree(RUNTIME, lambda: grader.shipped_runtime(settings.device))
+        scene_px = max((math.prod(grid.shape) for grid in journal.grids.values()), default=0)
+        runtime = journal.agree(RUNTIME, lambda: grader.shipped_runtime(settings.device, scene_px))
+    elif runtime == OPENVINO:
+        runtime = OPENVINO_INT8
     return replace(settings, precision=precision, runtime=runtime)
 
 

@@ -17,7 +17,7 @@ INPUTS = "Inputs"
 NOT_SOUGHT = "none"  # value of `water`
 DECISION = "Decision"
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Runtime = Literal["auto", "torch", "openvino", "onnx-int8"]
+Runtime = Literal["auto", "torch", "openvino", "onnx-int8", "openvino-int8"]
 
 
 @option_group
@@ -116,7 +116,7 @@ class Settings:
     runtime: Annotated[
         Runtime,
         key(
-            "Runtime for networks on a CPU: torch, openvino (float32) or onnx-int8 (int8 weights); auto measures whether int8 is faster."
+            "Runtime for networks on a CPU: torch, openvino, or onnx-int8 and openvino-int8 (int8 weights); auto measures which is faster."
         ),
     ] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0

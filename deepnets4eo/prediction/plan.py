@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from deepnets4eo.device import Compute, choose
+from deepnets4eo.device import OPENVINO_INT8, TORCH, Compute, choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.withheld import PredictedMap
 from deepnets4eo.prediction.memory import batch_size
@@ -50,9 +51,11 @@ def make_plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun
         compute = replace(compute, precision=PredictedMap.scored_in)
     int8 = getattr(segmenter, "int8", None)
     if runtime == "auto" and options.precision == "auto" and not exact and not begun and compute.device == "cpu":
-        compute = compute.with_int8(int8 is not None and int8.is_faster)
+        compute = compute.by(TORCH if int8 is None else int8.fastest_runtime(math.prod(scene.shape)))
     elif compute.by_int8 and int8 is None:  # the job has several networks, and this one no such weights
-        compute = compute.with_int8(False)
+        compute = compute.by(TORCH)
+    elif compute.by_openvino and int8 is not None and options.precision == "auto" and not exact:
+        compute = compute.by(OPENVINO_INT8)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
     _check_runtime(compute, segmenter)
     together = options.batch_tiles or begun.get("batch_tiles")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.cards import Legend
-from deepnets4eo.device import Compute
+from deepnets4eo.device import TORCH, Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
@@ -76,7 +76,7 @@ class DropoutSegmenter(WrappedSegmenter):
 
     def to(self, compute: Compute) -> None:
         """Move the network to a device, precision and runtime."""
-        self._sampled.to(compute if self.compiles else compute.with_int8(False))
+        self._sampled.to(compute if self.compiles else compute.by(TORCH))
 
     @classmethod
     def restore(

@@ -1,4 +1,4 @@
-"""Weights of 8-bit integers of a shipped run, computed by ONNX Runtime on processors; works without PyTorch.
+"""Weights of 8-bit integers of a shipped run, computed by ONNX Runtime or OpenVINO on processors; works without PyTorch.
 
 A graph takes images that are scaled already by their own values, so that prediction can scale whole scenes beforehand. Whether it is
 used follows from a measurement on this processor, of the network itself: its time, and how far its logits are from float32.
@@ -12,14 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepnets4eo.arrays import Batch, FloatImage
-from deepnets4eo.device import choose
+from deepnets4eo.device import INT8, OPENVINO, OPENVINO_INT8, TORCH, choose
 from deepnets4eo.errors import RunError
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.processor import kept_measurement
@@ -149,7 +149,7 @@ class Int8Network:
         """Return how many of the last bands are not scaled."""
         return self.facts.unscaled_bands
 
-    def logits(self, batch: Batch, *, margin_px: int = 0, threads: int = 1) -> FloatImage:
+    def logits(self, batch: Batch, *, margin_px: int = 0, threads: int = 1, runtime: str = INT8) -> FloatImage:
         """Return logits (N, K, h − 2 margin, w − 2 margin) float32 of prepared images; each image is computed by itself.
 
         PyTorch's number of threads goes before `threads` if PyTorch is loaded.
@@ -157,12 +157,20 @@ class Int8Network:
         height, width = batch.shape[2:]
         images = self.facts.prepare(batch, scaled_beforehand=self.scaled_beforehand)
         inner = (slice(margin_px, height - margin_px), slice(margin_px, width - margin_px))
-        return np.stack([self._compute(image, _threads(threads))[(slice(None), *inner)] for image in images])
+        return np.stack(
+            [self._compute(image, _threads(threads), runtime=runtime)[(slice(None), *inner)] for image in images]
+        )
 
-    def _compute(self, image: FloatImage, threads: int = 1, *, exact: bool = False) -> FloatImage:
+    def _compute(self, image: FloatImage, threads: int = 1, *, runtime: str = INT8, exact: bool = False) -> FloatImage:
         """Return the logits (K, h, w) of one image of all dates, or of the last. Errors: RunError for logits of another shape."""
         output = OUTPUT if len(image) == self.facts.channels else LAST_OUTPUT
-        (logits,) = self.graph.compute([output], {INPUT: self.facts.by_date(image)}, threads, exact=exact)
+        dates = self.facts.by_date(image)
+        if runtime == OPENVINO_INT8:
+            from deepnets4eo.segmenters.openvino_graph import compute_graph
+
+            logits = compute_graph(self.graph, output, dates, threads)
+        else:
+            (logits,) = self.graph.compute([output], {INPUT: dates}, threads, exact=exact)
         expected = (
             1,
             logits.shape[1] if self._classes is None and logits.ndim == 4 else self._classes,
@@ -174,21 +182,29 @@ class Int8Network:
             )
         return np.asarray(logits[0], np.float32)
 
-    @property
-    def is_faster(self) -> bool:
-        """Return whether this processor computes the graph at least 1.25 times as fast as PyTorch the network, with nearly its logits.
+    def fastest_runtime(self, scene_px: int) -> str:
+        """Return the runtime that computes a scene of so many pixels fastest on this processor: ONNX Runtime or OpenVINO, with the seconds
+        in which it starts, if 1.25 times as fast as PyTorch and with nearly its logits; else PyTorch.
 
-        Without PyTorch only the logits count. Takes about a second the first time on a processor, then reads the answer from the
+        Without PyTorch only the logits count. Takes some seconds the first time on a processor, then reads the answer from the
         user's folder of caches.
         """
-        runtime = importlib.metadata.version("onnxruntime")
-        key = f"onnxruntime {runtime}, weights {self.graph.digest[:8]}"
-        kept = kept_measurement(FILE, key, ("torch", "int8", "difference"), self.measure)
-        gain = kept["torch"] >= MIN_GAIN * kept["int8"] or not is_installed("torch")
-        return gain and kept["difference"] <= MAX_DIFFERENCE
+        runtimes = measured_runtimes()
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in runtimes.values())
+        names = (TORCH, *runtimes, *map(_start_of, runtimes), *map(_difference_of, runtimes))
+        kept = kept_measurement(FILE, f"{versions}, weights {self.graph.digest[:8]}", names, self.measure)
+        gaining = [
+            runtime
+            for runtime in runtimes
+            if (kept[TORCH] >= MIN_GAIN * kept[runtime] or not is_installed("torch"))
+            and kept[_difference_of(runtime)] <= MAX_DIFFERENCE
+        ]
+        images = scene_px / SIDE_PX**2
+        return min(gaining, key=lambda runtime: kept[_start_of(runtime)] + images * kept[runtime], default=TORCH)
 
     def measure(self) -> dict[str, float]:
-        """Return the seconds of processor time on one thread of PyTorch in its faster precision and of the graph, and the difference of logits.
+        """Return the seconds of processor time on one thread of PyTorch in its faster precision and of each runtime of the graph, for an image
+        of 192²; for each runtime also the further seconds of its first image, and the difference of its logits.
 
         Without PyTorch the logits are compared with the graph's own in float32, and PyTorch's seconds are 0.
         """
@@ -197,9 +213,15 @@ class Int8Network:
             by_torch, expected = self._time_torch(image)
         else:
             by_torch, expected = 0.0, self._run(image, exact=True)
-        by_graph = _fastest(lambda: self._run(image))
-        difference = float(np.abs(self._run(image) - expected).mean() / expected.std())
-        return {"torch": by_torch, "int8": by_graph, "difference": round(difference, 4)}
+        measured = {TORCH: by_torch}
+        for runtime in measured_runtimes():
+            started = time.process_time()  # several threads may compile
+            logits = self._run(image, runtime=runtime)
+            first_s = time.process_time() - started
+            measured[runtime] = _fastest(partial(self._run, image, runtime=runtime))
+            measured[_start_of(runtime)] = round(max(first_s - measured[runtime], 0.0), 6)
+            measured[_difference_of(runtime)] = round(float(np.abs(logits - expected).mean() / expected.std()), 4)
+        return measured
 
     def _time_torch(self, image: FloatImage) -> tuple[float, FloatImage]:
         """Return the seconds of PyTorch in its faster precision, on one thread, and its logits in float32."""
@@ -221,9 +243,22 @@ class Int8Network:
         finally:
             torch.set_num_threads(threads)
 
-    def _run(self, image: FloatImage, *, exact: bool = False) -> FloatImage:
+    def _run(self, image: FloatImage, *, runtime: str = INT8, exact: bool = False) -> FloatImage:
         """Return the logits (K, h, w) of an image (1, C, h, w) that is not scaled, on one thread."""
-        return self._compute(self.facts.prepare(image)[0], exact=exact)
+        return self._compute(self.facts.prepare(image)[0], runtime=runtime, exact=exact)
+
+
+def measured_runtimes() -> dict[str, str]:
+    """Return the installed runtimes of graphs, by name, and the packages that they are versions of."""
+    return {INT8: "onnxruntime"} | ({OPENVINO_INT8: OPENVINO} if is_installed(OPENVINO) else {})
+
+
+def _start_of(runtime: str) -> str:
+    return f"{runtime} start"
+
+
+def _difference_of(runtime: str) -> str:
+    return f"{runtime} difference"
 
 
 def _fastest(work: Callable[[], object]) -> float:

@@ -7,20 +7,19 @@ OpenVINO is not imported: nothing is sent.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepnets4eo.segmenters.openvino_graph import compile_model, without_reports
+
 log = logging.getLogger(__name__)
 
-REPORTS = "openvino_telemetry"
 SAME = 1e-3  # of the largest score: where runtimes differ by less, rounding alone is at work
 COARSE_PX = 8  # between the random values that the probe is interpolated from
 
@@ -66,7 +65,7 @@ class CompiledNetwork:
 def compile_graph(module: nn.Module, example: Tensor, threads: int) -> Callable[[Tensor], Tensor]:
     """Compile the module into a function of batches like `example`. Errors: RuntimeError."""
     with without_reports():
-        from openvino import Core, frontend
+        from openvino import frontend
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     with warnings.catch_warnings():
@@ -80,27 +79,12 @@ def compile_graph(module: nn.Module, example: Tensor, threads: int) -> Callable[
             graph = reader.convert(reader.load(decoder))
         except (frontend.OpConversionFailure, frontend.GeneralFailure, frontend.NotImplementedFailure) as error:
             raise RuntimeError(str(error)) from error
-    graph.reshape(list(example.shape))
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-    request = Core().compile_model(graph, "CPU", settings).create_infer_request()
+    request = compile_model(graph, tuple(example.shape), threads)
 
     def compute(batch: Tensor) -> Tensor:
         return torch.from_numpy(request.infer([batch.contiguous().numpy()], share_inputs=True)[0])
 
     return compute
-
-
-@contextmanager
-def without_reports() -> Iterator[None]:
-    """Within the context the package that reports the use of OpenVINO cannot be imported; OpenVINO does without it."""
-    loaded = sys.modules.get(REPORTS)
-    sys.modules[REPORTS] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[REPORTS]
-        if loaded is not None:
-            sys.modules[REPORTS] = loaded
 
 
 def _smooth_image(shape: torch.Size) -> Tensor:

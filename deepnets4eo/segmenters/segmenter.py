@@ -189,7 +189,7 @@ class NetworkSegmenter:
         """Logits, (N, K, h, w) float32."""
         int8 = self.int8
         if int8 is not None and self.compute.by_int8 and int8.facts.fit(batch.shape[1]):
-            return int8.logits(batch, margin_px=margin_px, threads=self.compute.threads)
+            return int8.logits(batch, margin_px=margin_px, threads=self.compute.threads, runtime=self.compute.runtime)
         return np.asarray(self.device_scores(batch, margin_px=margin_px).cpu().numpy())
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:

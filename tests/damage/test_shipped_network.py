@@ -340,7 +340,7 @@ def test_without_pytorch_no_runtime_is_asked_of_the_network(monkeypatch: pytest.
 
     monkeypatch.setattr(network_grader, "check_extra", missing)
     monkeypatch.setattr(network_grader, "load_run", lambda folder: pytest.fail("it needs PyTorch"))
-    assert network_grader.shipped_runtime("cpu") == "torch"
+    assert network_grader.shipped_runtime("cpu", 512**2) == "torch"
     assert network_grader.open_shipped("cpu")[0] is None
 
 

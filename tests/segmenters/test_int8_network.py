@@ -29,15 +29,24 @@ from deepnets4eo.prediction.plan import make_plan
 from deepnets4eo.rasters import CogWriter, Layer
 from deepnets4eo.segmenters import RunFolder, load_run, window_scalers
 from deepnets4eo.segmenters.any_size import scaled_beforehand
-from deepnets4eo.segmenters.int8_network import MAX_DIFFERENCE, Int8Network
+from deepnets4eo.segmenters.int8_network import MAX_DIFFERENCE, Int8Network, measured_runtimes
 from deepnets4eo.segmenters.run import save_run
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 FOLDER = ShippedModel("damage-network").folder
 BY_INT8, BY_TORCH = Compute(runtime="onnx-int8"), Compute()
-FAST, SLOW, FAR = ({"torch": 0.067, "int8": 0.031, "difference": 0.023}, {"torch": 0.067, "int8": 0.06, "difference": 0.023},
-                   {"torch": 0.067, "int8": 0.031, "difference": 0.4})  # fmt: skip
+
+
+def seconds(torch_s: float, onnx_s: float, onnx_difference: float, openvino_s: float = 1.0) -> dict[str, float]:
+    """Return a measurement by which OpenVINO, if it is installed, starts in 0.2 s."""
+    return {
+        "torch": torch_s, "onnx-int8": onnx_s, "onnx-int8 start": 0.0, "onnx-int8 difference": onnx_difference,
+        "openvino-int8": openvino_s, "openvino-int8 start": 0.2, "openvino-int8 difference": 0.023,
+    }  # fmt: skip
+
+
+FAST, SLOW, FAR = seconds(0.067, 0.031, 0.023), seconds(0.067, 0.06, 0.023), seconds(0.067, 0.031, 0.4)
 
 
 def smooth_pair(height=75, width=130):
@@ -99,7 +108,7 @@ def test_without_pytorch_logits_are_compared_with_the_graph_in_float32(monkeypat
     monkeypatch.setattr("deepnets4eo.segmenters.int8_network.is_installed", lambda _module: False)
     values = load_run(FOLDER).segmenter.int8.measure()
     assert values["torch"] == 0
-    assert 0 < values["difference"] < MAX_DIFFERENCE
+    assert 0 < values["onnx-int8 difference"] < MAX_DIFFERENCE
 
 
 def test_threads_do_not_change_the_bits():
@@ -119,16 +128,29 @@ def test_threads_do_not_change_the_bits():
 def test_int8_is_taken_if_faster_and_close_and_is_measured_once_per_processor(measured, values, chosen):
     answer, calls = measured
     answer(values)
-    assert [load_run(FOLDER).segmenter.int8.is_faster for _ in range(2)] == [chosen, chosen]
+    runtime = "onnx-int8" if chosen else "torch"
+    assert [load_run(FOLDER).segmenter.int8.fastest_runtime(512**2) for _ in range(2)] == [runtime, runtime]
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("installed", "side_px", "chosen"),
+    [(True, 2000, "openvino-int8"), (True, 256, "onnx-int8"), (False, 2000, "onnx-int8")],
+)
+def test_openvino_is_taken_for_scenes_that_make_up_for_its_start(measured, monkeypatch, installed, side_px, chosen):
+    answer, _ = measured
+    packages = {"onnx-int8": "onnxruntime"} | ({"openvino-int8": "numpy"} if installed else {})  # of any version
+    monkeypatch.setattr("deepnets4eo.segmenters.int8_network.measured_runtimes", lambda: packages)
+    answer(seconds(0.067, 0.031, 0.023, openvino_s=0.025))
+    assert load_run(FOLDER).segmenter.int8.fastest_runtime(side_px**2) == chosen
 
 
 def test_the_measurement_times_both_and_finds_them_close(monkeypatch):
     monkeypatch.setattr("deepnets4eo.segmenters.int8_network.choose", lambda _device: BY_TORCH)
     values = load_run(FOLDER).segmenter.int8.measure()
-    assert set(values) == {"torch", "int8", "difference"}
-    assert min(values.values()) > 0
-    assert values["difference"] < MAX_DIFFERENCE
+    for runtime in measured_runtimes():
+        assert min(values["torch"], values[runtime]) > 0
+        assert 0 < values[f"{runtime} difference"] < MAX_DIFFERENCE
 
 
 def test_a_damage_job_that_goes_on_elsewhere_keeps_the_runtime_of_the_first_process(
@@ -245,7 +267,7 @@ def test_predict_labels_without_pytorch_as_int8_does_with_it(tmp_path):
 
 
 def test_without_shipped_weights_the_runtime_is_pytorch():
-    assert grader.shipped_runtime("cpu") == "torch"  # the fixtures hide the weights
+    assert grader.shipped_runtime("cpu", 512**2) == "torch"  # the fixtures hide the weights
 
 
 def test_threads_that_need_the_network_at_once_compute_the_same_by_one_that_can_be_trained() -> None:

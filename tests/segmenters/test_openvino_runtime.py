@@ -14,15 +14,21 @@ from refusals import raises_naming
 from small_segmenters import INPUTS, LEGEND, SCENE, deep_network, network_with_dropout
 from torch import nn
 
+from deepnets4eo.cards import ShippedModel
+from deepnets4eo.damage import Settings
+from deepnets4eo.damage.journal import with_precision
 from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.device import Compute, choose
 from deepnets4eo.errors import InputError, MissingExtraError
+from deepnets4eo.jobs import Journal
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.prediction import PredictOptions, describe, predict
+from deepnets4eo.prediction.plan import make_plan
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import NetworkSegmenter, create_model, load_run
 from deepnets4eo.segmenters.dropout import DropoutSegmenter
-from deepnets4eo.segmenters.openvino_runtime import REPORTS, without_reports
+from deepnets4eo.segmenters.int8_network import MAX_DIFFERENCE
+from deepnets4eo.segmenters.openvino_graph import REPORTS, without_reports
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
@@ -158,10 +164,44 @@ def test_a_copy_with_weights_of_its_own_is_not_computed_by_the_graph_of_another(
     assert np.ptp(adapted.predict_raw(PREPARED), axis=(2, 3)).max() == 0
 
 
-def test_the_runtime_is_taken_only_if_it_is_named(monkeypatch):
+def test_float32_by_openvino_is_taken_only_if_it_is_named(monkeypatch):
     monkeypatch.setattr("deepnets4eo.device.check_extra", lambda _name: None)
     assert choose("cpu", "float32", runtime="auto").runtime == "torch"
     assert choose("cpu", "float32", runtime="openvino").runtime == "openvino"
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "runtime"),
+    [
+        ("damage-network", "auto", "openvino-int8"),
+        ("damage-network", "float32", "openvino"),
+        (None, "auto", "openvino"),
+    ],
+)
+def test_openvino_computes_int8_weights_unless_a_precision_is_named(monkeypatch, name, precision, runtime):
+    monkeypatch.setattr("deepnets4eo.device.check_extra", lambda _name: None)
+    segmenter = deep_network("unet") if name is None else load_run(ShippedModel(name).folder).segmenter
+    options = PredictOptions(device="cpu", precision=precision, runtime="openvino")
+    assert make_plan(segmenter, SCENE, options, {}).compute.runtime == runtime
+    if name is not None:
+        settings = with_precision(Settings(device="cpu", precision=precision, runtime="openvino"), Journal())
+        assert choose("cpu", settings.precision, runtime=settings.runtime).runtime == runtime
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["damage-network", "buildings", "floods/water"])
+def test_int8_weights_have_nearly_the_logits_of_onnx_runtime_with_any_number_of_threads(name):
+    segmenter = load_run(ShippedModel(name).folder).segmenter
+    coarse = np.random.default_rng(4).standard_normal((1, segmenter.inputs.in_channels, 15, 26)).astype(np.float32)
+    images = [coarse.repeat(5, axis=2).repeat(5, axis=3)]
+    images += [images[0][:, 3:]] if name == "damage-network" else []
+    for image in images:
+        segmenter.to(Compute(runtime="onnx-int8"))
+        expected = segmenter.predict_raw(image, margin_px=8)
+        segmenter.to(Compute(runtime="openvino-int8"))
+        found = segmenter.predict_raw(image, margin_px=8)
+        assert 0 < np.abs(found - expected).mean() < MAX_DIFFERENCE * expected.std()
+        assert np.array_equal(found, segmenter.int8.logits(image, margin_px=8, threads=2, runtime="openvino-int8"))
 
 
 def test_what_the_runtime_cannot_do_is_refused(monkeypatch, tmp_path):

@@ -31,7 +31,7 @@ from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.damage.work import TileWork
 from deepnets4eo.damage.working_grid import make_working_grid
-from deepnets4eo.device import choose
+from deepnets4eo.device import TORCH, choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.lazy import check_extra
@@ -217,12 +217,13 @@ def shipped_folder() -> Path | None:
     return shipped_run(SHIPPED)
 
 
-def shipped_runtime(device: str) -> str:
-    """Return the runtime that this processor computes the shipped network faster with; PyTorch on a GPU, and where the network cannot be used."""
+def shipped_runtime(device: str, scene_px: int) -> str:
+    """Return the runtime that this processor computes the shipped network fastest with on a scene of so many pixels; PyTorch on a GPU, and
+    where the network cannot be used."""
     chosen = choose(device)
     grader = open_shipped(device)[0] if chosen.device == "cpu" else None
     int8 = None if grader is None else getattr(grader.run.segmenter, "int8", None)
-    return chosen.with_int8(int8 is not None and int8.is_faster).runtime
+    return TORCH if int8 is None else str(int8.fastest_runtime(scene_px))
 
 
 def open_shipped(
