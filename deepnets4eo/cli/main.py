@@ -101,6 +101,9 @@ CUT_OFF = (
 )
 INTERRUPTED = 130  # the shell's code for Ctrl-C
 
+# Words that users try as options, and how the verbs that have --event take them.
+EVENT_WORDS = {"--hazard": "name=HAZARD", "--disaster": "name=HAZARD", "--event-name": "name=HAZARD"}
+
 SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damage maps."
 
 
@@ -291,6 +294,8 @@ def unknown_option(error: Exception) -> str | None:
 
         if hint := hint_of_other_word(name):
             return f"No such option {name}. {hint} Values of a recipe are set by --set NAME=VALUE."
+    if name in EVENT_WORDS and "--event" in options:
+        return f"No such option {name}. Give it as --event {EVENT_WORDS[name]}."
     near = nearest_name(name, [*options, *keys])
     return f"No such option {name}." + ("" if near is None else f" Did you mean '{keys.get(near, near)}'?")
 

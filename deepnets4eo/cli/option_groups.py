@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -21,6 +22,8 @@ from deepnets4eo.options import options_from
 
 UNGROUPED = "Options"
 HELP = "help"
+# What pydantic or click calls valid, by the version of Typer, in plain words.
+NUMBERS = {"number": "number, such as 0.5", "float": "number, such as 0.5", "integer": "whole number, such as 2"}
 
 Result = TypeVar("Result")
 
@@ -197,7 +200,12 @@ class GroupedCommand(typer.core.TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words behind the verb. Errors: BadParameter for NaN and infinity, which click takes for numbers."""
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if kind := re.search(r"\bvalid (number|float|integer)\b", error.message):
+                error.message = f"Expected a {NUMBERS[kind[1]]}, without a unit."
+            raise
         for parameter in self.get_params(ctx):
             value = ctx.params.get(str(parameter.name))
             numbers = [

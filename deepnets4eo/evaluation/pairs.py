@@ -28,7 +28,7 @@ from deepnets4eo.cards import (
 from deepnets4eo.display import list_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFiles, ValueRules, load_legend
-from deepnets4eo.evaluation.scoring import Protocol, evaluate_pairs
+from deepnets4eo.evaluation.scoring import Evaluation, Protocol, evaluate_pairs
 from deepnets4eo.evaluation.values import evaluate_values
 from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.formats import report_left_out, warn_of_left_out
@@ -188,7 +188,22 @@ def evaluate_files(
             "runs/NAME.legend.yaml of `train --masks`; or, where it holds heights or depth, --set quantity=height or --set quantity=depth."
         )
     rules = card_protocol(scored.protocol or "", of_card) if of_card is not None else Protocol()
-    return evaluate_pairs(pairs, chosen, rules.apply_changes(changes), intervals=intervals, progress=progress).to_dict()
+    result = evaluate_pairs(pairs, chosen, rules.apply_changes(changes), intervals=intervals, progress=progress)
+    if not (scored.legend or of_card or changes.reference_legend or changes.withheld):
+        result.notes[:0] = filter(None, [_assumed_note(pairs[0][1], result)])
+    return result.to_dict()
+
+
+def _assumed_note(reference: Path, result: Evaluation) -> str | None:
+    """Return what the values of a reference without a legend were taken for, if most classes of the prediction are not among them."""
+    layer, rows = Layer.open(reference, labels=True), result.matrix.matrix.sum(axis=1)
+    if layer.legend is not None or layer.count > 1 or 2 * np.count_nonzero(rows) > len(rows):
+        return None
+    taken = ", ".join(f"{result.legend.values[index]} as {result.legend.names[index]!r}" for index in np.flatnonzero(rows))
+    return (
+        f"{layer.source} states no legend, so that its values are read in the prediction's, {result.legend.name}: {taken}. If they mean other "
+        "classes, give --legend FILE, a YAML card of the classes of the reference whose aliases are the prediction's names."
+    )
 
 
 def _check_value_rules(

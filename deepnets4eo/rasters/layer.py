@@ -354,7 +354,7 @@ class Layer(OnGrid, WithSummary):
             return None
         return (
             f'{self.source} declares {self.band_nodata[0]:g} as nodata, which is its value for "{name}": those pixels are taken '
-            "as void. Remove that, e.g. with gdal_edit.py -unsetnodata FILE."
+            "as void. If they are that class, remove the nodata value, e.g. with gdal_edit.py -unsetnodata FILE."
         )
 
     def warn_of_legend(self, legend: Legend) -> None:

@@ -113,6 +113,8 @@ def test_keys_of_set_are_listed_and_mistyped_ones_get_the_nearest(capsys) -> Non
         (["--set", "model=x"], "--set model=x: model is an option. Give it as --model."),
         (["--set", "gsd_m=1"], "--set gsd_m=1: gsd_m is an option. Give it as --gsd."),
         (["--max-shift", "3"], "No such option --max-shift. Did you mean '--set max_shift_m=…'?"),
+        (["--hazard", "Flood"], "No such option --hazard. Give it as --event name=HAZARD."),
+        (["--gsd", "0.5m"], "Invalid value for '--gsd': Expected a number, such as 0.5, without a unit."),
         (["--event", "nme=Flood"], "--event nme=Flood: unknown key 'nme'. Did you mean 'name'?"),
         (["--event", "Flood"], "--event Flood is neither KEY=VALUE"),
     ):
@@ -240,6 +242,7 @@ def test_libraries_that_talk_much_are_kept_quiet() -> None:
         (["damage", "a", "b", "c", "--out", "x", "--zzz"], "Error: No such option --zzz."),
         (["models", "--jsno", "-"], "Error: No such option --jsno. Did you mean '--json'?"),
         (["layers", "heigths"], "Error: No such verb 'heigths'. Did you mean 'heights'?"),
+        (["demo", "--size", "1km"], "Error: Invalid value for '--size': Expected a whole number, such as 2, without a unit."),
         (["--verson"], "Error: No such option --verson. Did you mean '--version'?"),
     ],
 )

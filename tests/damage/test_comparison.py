@@ -77,6 +77,11 @@ def test_a_map_of_microsoft_is_matched_by_overlap_and_counted_in_two_classes(our
     kappa = comparison.intervals["kappa"]
     assert kappa.low < kappa.estimate < kappa.high
     assert set(comparison.table["id_a"][:10]) == {f"h{i}" for i in range(10)}  # where they differ comes first
+    first = comparison.table[:10]
+    damaged_a, difference = first["damaged_a"].to_numpy(), first["difference"].to_numpy()
+    assert damaged_a.tolist() == sorted(damaged_a, reverse=True), "damaged only in A, then only in B, as the page says"
+    for only in (1, 0):
+        assert (np.diff(difference[damaged_a == only]) <= 0).all(), "then by the difference"
     assert set(comparison.table["damage_a"].dropna()) == set(GRADES)
     assert set(comparison.table["damage_b"].dropna()) == set(TWO)
 
@@ -123,6 +128,12 @@ def test_words_of_unosat_in_its_column_of_codes_are_read_like_the_codes(tmp_path
     words = ["No Visible Damage", "Possible Damage", "Moderate Damage", "Severe Damage", "Destroyed", "3"]
     path = written(tmp_path / "a.gpkg", outlines()[:6], Main_Damage_Site_Class=words)
     assert read_damage_map(path).table["grade"].tolist() == [0, 1, 2, 2, 3, 2]
+
+
+@pytest.mark.parametrize("name", ["nowhere.gpkg", "nowhere.gpkg#buildings", "folder/damage"])
+def test_a_map_that_does_not_exist_is_called_a_map(name: str, tmp_path: Path) -> None:
+    with raises_naming(InputError, f"damage map {tmp_path / name} does not exist"):
+        read_damage_map(tmp_path / name)
 
 
 @pytest.mark.parametrize("codes", [[1, 2, 3, 4], [1, 2, 4, 6], [0, 1, 2, 3, 4, 5], [1, 1]])

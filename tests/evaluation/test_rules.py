@@ -294,3 +294,29 @@ def test_a_map_with_classes_of_its_own_is_not_scored_by_others(tmp_path: Path) -
     for legend in (str(tmp_path / "mine.yaml"), None):
         scores = evaluate_files(labels, reference, ScoredFiles(legend=legend), ProtocolChanges(), intervals=Intervals())
         assert (scores["legend"], scores["overall_accuracy"]) == ("mine", 1.0)
+
+
+def test_values_of_a_reference_without_a_legend_are_named_as_they_were_taken(tmp_path: Path) -> None:
+    cover = Legend.load("dynamic_world")
+    tags = {"LEGEND": json.dumps(cover.to_dict())}
+    trees, water, built = (cover.values[cover.index(name)] for name in ("trees", "water", "built"))
+    predicted = np.array([[trees, water, trees, built]], np.uint8)
+    labels = write_geotiff(tmp_path / "world.tif", predicted, tags=tags)
+    reference = write_geotiff(tmp_path / "labels.tif", np.array([[1, 2, 3, 1]], np.uint8))  # land, water, cloud
+    scored, none = ScoredFiles(), ProtocolChanges()
+    notes = evaluate_files(labels, reference, scored, none, intervals=Intervals())["notes"]
+    assert f"{reference} states no legend" in notes[0]
+    assert "dynamic_world: 1 as 'trees', 2 as 'grass', 3 as 'flooded vegetation'" in notes[0]
+
+    card = tmp_path / "land_water.yaml"
+    others = [name for name in cover.names if name != "water"]
+    classes = [
+        {"value": 1, "name": "land", "color": [9, 9, 9], "aliases": others},
+        {"value": 2, "name": "water", "color": [0, 0, 9]},
+    ]
+    write_yaml(card, {"name": "land-and-water", "void_values": [0, 3], "classes": classes})
+    scores = evaluate_files(labels, reference, ScoredFiles(legend=str(card)), none, intervals=Intervals())
+    assert (scores["notes"], scores["overall_accuracy"]) == ([], 1.0)  # the advice of the note, followed
+
+    stated = write_geotiff(tmp_path / "stated.tif", predicted, tags=tags)
+    assert evaluate_files(labels, stated, scored, none, intervals=Intervals())["notes"] == []

@@ -23,7 +23,7 @@ from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints import read_table
-from deepnets4eo.formats import WKT_NAMES
+from deepnets4eo.formats import WKT_NAMES, is_remote, split_layer
 from deepnets4eo.metrics import ConfusionMatrix, Interval, bootstrap
 from deepnets4eo.outputs import count_of
 from deepnets4eo.reprojection import to_crs
@@ -170,6 +170,10 @@ def read_damage_map(
     import geopandas as gpd
 
     folder = (Path(source) / TABLE).is_file()
+    if not is_remote(str(source)) and not Path(split_layer(source)[0]).exists():
+        raise InputError(
+            f"damage map {source} does not exist. Check the path; expected a folder of `damage`, or a file of buildings with their grades."
+        )
     table = _rows(str(Path(source) / TABLE if folder else source))
     columns = [str(column) for column in table.columns if column != table.geometry.name]
     tool, column = _tool_of(columns, source, grade)
@@ -278,7 +282,10 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     points = points.to_crs(4326) if has_position(points.crs) else points
     names = [f"{name}_{side}" for name in ("id", "damage", "value", "damaged", "level") for side in "ab"]
     table = table.assign(x=points.x.round(6), y=points.y.round(6))
-    table = table.sort_values(["agree", "difference"], ascending=[True, False], kind="stable", ignore_index=True)
+    kind = (table["damaged_a"] - table["damaged_b"]).fillna(0).map({1: 0, -1: 1, 0: 2})  # only in A, only in B, in both or none
+    table = table.assign(kind=kind).sort_values(
+        ["agree", "kind", "difference"], ascending=[True, True, False], kind="stable", ignore_index=True
+    )
     outlines_b = table["geometry_b"].to_numpy()
     table = table[[*names, "match", "agree", "difference", "x", "y", "geometry"]]
     classes = TWO if two else GRADES

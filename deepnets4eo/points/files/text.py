@@ -77,7 +77,7 @@ class TextFile(CloudFile):
             raise InputError(
                 f"{path} has several columns {', '.join(twice)}; expected one of each name. {NAME_COLUMNS}"
             )
-        if rows and not {*XYZ} <= set(self._columns or ()):
+        if (rows or named) and not {*XYZ} <= set(self._columns or ()):  # a line of words alone is no empty cloud
             raise InputError(
                 f"{path} has the columns {', '.join(self._columns or ())}; expected x, y and z among them. {NAME_COLUMNS}"
             )

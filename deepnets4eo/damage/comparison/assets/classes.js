@@ -16,7 +16,7 @@ const gradeOf = (store, i, side) => {
 };
 const GRADE_TITLES = { "no-damage": "No visible damage", "minor-damage": "Minor damage", "major-damage": "Major damage", destroyed: "Destroyed", intact: "Intact", damaged: "Damaged" };
 
-const STORED = "difference";
+const STORED = "class";
 const gradeColumn = (side) => ({
   heading: side.toUpperCase(),
   sort: { title: side.toUpperCase(), sign: -1, value: (store) => (i) => share(store[`value_${side}`][i]) },
