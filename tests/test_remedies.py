@@ -30,6 +30,8 @@ PARTS = {
     *(
         "name_the_hazard",
         "graded_neighbours",
+        "look_at",
+        "look_at_all",
         "raise_max_shift",
         "few_damaged",
         "mask_clouds_of_change",

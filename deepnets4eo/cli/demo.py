@@ -30,7 +30,7 @@ def demo(
 
     report = out / "damage" / "report.html"
     with new_output(out, overwrite=overwrite):
-        echo(f"Open {report} in a browser when this is done, in about a minute (SYNTHETIC: a made-up place).")
+        echo(f"Open {report} in a browser when this is done, within a minute (SYNTHETIC: a made-up place).")
         echo(f"making a synthetic city of {size} × {size} pixels …", err=True)
         city = City(seed, size)
         files = city.write(out / "city", overwrite=overwrite)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards import VOID
+from deepnets4eo.outputs import Phrase
 
 SUBJECT = "Building damage"  # of titles
 
@@ -28,6 +29,7 @@ CLASSES = (*GRADES, *QUARTERS, UNGRADED)
 PRE_POST, POST_ONLY = "pre_post", "post_only"
 METHODS = (PRE_POST, POST_ONLY, "water")  # what a building is assessed from; the last if only its water is known
 
+LOOKS = 40  # buildings in the sample that `review` draws of a map by default; advice names the same number
 WIDE = 0.5  # an interval of the share of damaged buildings that is wider says nothing
 
 
@@ -48,6 +50,11 @@ MANY_UNKNOWN = 0.2  # outlines without a grade, as a share of the others, from w
 def worst_first(classes: Sequence[str]) -> tuple[str, ...]:
     """Return classes in the order of lists: the grades by falling severity, then the others."""
     return (*(name for name in reversed(GRADES) if name in classes), *(name for name in classes if name not in GRADES))
+
+
+def look_at(buildings: int) -> Phrase:
+    """Return the advice to look at the sample that `review` draws of a map of so many buildings."""
+    return Phrase("look_at", {"number": LOOKS}) if buildings > LOOKS else Phrase("look_at_all")
 
 
 def is_damaged(numbers: NDArray[np.integer]) -> Mask:

@@ -199,7 +199,9 @@ def _assumed_note(reference: Path, result: Evaluation) -> str | None:
     layer, rows = Layer.open(reference, labels=True), result.matrix.matrix.sum(axis=1)
     if layer.legend is not None or layer.count > 1 or 2 * np.count_nonzero(rows) > len(rows):
         return None
-    taken = ", ".join(f"{result.legend.values[index]} as {result.legend.names[index]!r}" for index in np.flatnonzero(rows))
+    taken = ", ".join(
+        f"{result.legend.values[index]} as {result.legend.names[index]!r}" for index in np.flatnonzero(rows)
+    )
     return (
         f"{layer.source} states no legend, so that its values are read in the prediction's, {result.legend.name}: {taken}. If they mean other "
         "classes, give --legend FILE, a YAML card of the classes of the reference whose aliases are the prediction's names."

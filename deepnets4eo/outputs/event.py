@@ -229,14 +229,16 @@ class EventInfo(EventTexts):
         """Return the advice to name the hazard; None if the event names one."""
         return None if self.names_hazard else Phrase("name_the_hazard")
 
-    def count_advice(self, share: tuple[float, float]) -> dict[str, Phrase | float | None]:
-        """Return what the advice on a number of damaged buildings that is not known names. share : interval of the damaged share
+    def count_advice(self, share: tuple[float, float], look: Phrase) -> dict[str, Phrase | float | None]:
+        """Return what the advice on a number of damaged buildings that is not known names.
+
+        share : interval of the damaged share; look : how many buildings to look at
 
         The name of the hazard is not among it: on maps whose interval is too wide, it does not narrow it (three places, 2026-11-30).
         """
         middle = sum(share) / 2
         neighbours = Phrase("graded_neighbours") if self.is_earthquake else None
-        return {"neighbours": neighbours, "share": middle, "percent": 100 * middle}
+        return {"neighbours": neighbours, "look": look, "share": middle, "percent": 100 * middle}
 
     @property
     def hazard_findings(self) -> tuple[Finding, ...]:

@@ -242,7 +242,10 @@ def test_libraries_that_talk_much_are_kept_quiet() -> None:
         (["damage", "a", "b", "c", "--out", "x", "--zzz"], "Error: No such option --zzz."),
         (["models", "--jsno", "-"], "Error: No such option --jsno. Did you mean '--json'?"),
         (["layers", "heigths"], "Error: No such verb 'heigths'. Did you mean 'heights'?"),
-        (["demo", "--size", "1km"], "Error: Invalid value for '--size': Expected a whole number, such as 2, without a unit."),
+        (
+            ["demo", "--size", "1km"],
+            "Error: Invalid value for '--size': Expected a whole number, such as 2, without a unit.",
+        ),
         (["--verson"], "Error: No such option --verson. Did you mean '--version'?"),
     ],
 )

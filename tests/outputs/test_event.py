@@ -8,6 +8,7 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.damage.review import LOOKS
+from deepnets4eo.damage.vocabulary import look_at
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding, Phrase
 from deepnets4eo.outputs.wording import Verbatim
@@ -275,11 +276,12 @@ def test_a_finding_states_whether_it_requests_the_hazard(values: dict[str, Any],
 
 def test_the_advice_on_a_wide_interval_has_the_looks_and_the_share_of_this_map() -> None:
     advice = {
-        name: Phrase("count_not_told.remedy", EventInfo(name=name).count_advice((0.5, 0.9))).text()
+        name: Phrase("count_not_told.remedy", EventInfo(name=name).count_advice((0.5, 0.9), look_at(LOOKS + 1))).text()
         for name in ("", "Flood", "Séisme")
     }
     for name in ("", "Flood"):
         assert advice[name].startswith(f"Look at {LOOKS} buildings")
+    assert look_at(LOOKS).text() == "Look at all buildings", "a small map has no sample"
     assert "0.70 for 70 in 100" in advice[""]
     assert "neighbouring quarter" in advice["Séisme"]
     assert "Name the hazard" not in advice["Séisme"]

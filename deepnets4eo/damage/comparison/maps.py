@@ -282,7 +282,9 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     points = points.to_crs(4326) if has_position(points.crs) else points
     names = [f"{name}_{side}" for name in ("id", "damage", "value", "damaged", "level") for side in "ab"]
     table = table.assign(x=points.x.round(6), y=points.y.round(6))
-    kind = (table["damaged_a"] - table["damaged_b"]).fillna(0).map({1: 0, -1: 1, 0: 2})  # only in A, only in B, in both or none
+    kind = (
+        (table["damaged_a"] - table["damaged_b"]).fillna(0).map({1: 0, -1: 1, 0: 2})
+    )  # only in A, only in B, in both or none
     table = table.assign(kind=kind).sort_values(
         ["agree", "kind", "difference"], ascending=[True, True, False], kind="stable", ignore_index=True
     )

@@ -11,7 +11,7 @@ from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.skill import NetworkSkill
-from deepnets4eo.damage.vocabulary import GRADES, is_wide
+from deepnets4eo.damage.vocabulary import GRADES, is_wide, look_at
 from deepnets4eo.outputs import EventInfo, Finding, Phrase, Severity
 
 OUTSIDE = {Reason.TOO_NARROW: "too_narrow", Reason.TOO_GREEN: "too_green", Reason.UNLIKE_ANY: "unlike_any"}  # → phrase
@@ -79,7 +79,12 @@ def share_findings(share: ShareEstimate, assessed: int, event: EventInfo = Event
     low, high = share.interval_95 or (0.0, 0.0)
     if not is_wide((low, high)):
         return ()
-    values = {"low": low * assessed, "high": high * assessed, "assessed": assessed, **event.count_advice((low, high))}
+    values = {
+        "low": low * assessed,
+        "high": high * assessed,
+        "assessed": assessed,
+        **event.count_advice((low, high), look_at(assessed)),
+    }
     return (Finding("count_not_told", "caution", values, round((high - low) * assessed)),)
 
 

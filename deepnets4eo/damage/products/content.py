@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from deepnets4eo.damage.vocabulary import GRADES, MANY_UNKNOWN, SUBJECT, is_wide
+from deepnets4eo.damage.vocabulary import GRADES, MANY_UNKNOWN, SUBJECT, is_wide, look_at
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding, Headline, IntervalBar, Language, Phrase, number_text
 
@@ -101,7 +101,8 @@ class DamageMapContent:
     def advice(self, language: Language = "en") -> str:
         """Return how to learn the number of damaged buildings if the images do not show it, or show few and no hazard is named; else ''."""
         if self.is_wide:
-            return Phrase("count_not_told.remedy", self.event.count_advice(self._share_interval)).text(language)
+            look = look_at(self._counts["assessed"])
+            return Phrase("count_not_told.remedy", self.event.count_advice(self._share_interval, look)).text(language)
         return "".join(finding.text(language=language) for finding in self.advice_of_few)
 
     @property
@@ -109,7 +110,7 @@ class DamageMapContent:
         """Return the note of the page that an event without a name, with few damaged buildings, may be of another kind than the map supposes."""
         assessed, damaged = self._counts["assessed"], self._counts["damaged"]
         is_few = assessed and damaged <= FEW * assessed and not self.event.names_hazard and not self.is_wide
-        return [Finding("few_damaged", "note")] if is_few else []
+        return [Finding("few_damaged", "note", {"look": look_at(assessed)})] if is_few else []
 
     def after_warning(self, sentence: str, language: Language = "en") -> str:
         """Return a sentence on the result after the warning that the images do not match, if the image before could not be registered."""

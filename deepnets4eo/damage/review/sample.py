@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.vocabulary import LOOKS
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import outline_areas_m2
 from deepnets4eo.metrics import allocate_looks
 
 EDGES = (0.1, 0.35, 0.65, 0.9)  # between the steps of probability
-LOOKS = 40  # of a map's sample by default; findings name the same number
 MIN_LOOKS = 4  # looks at each stratum, or at all of its buildings
 # Of the looks, at the likeliest buildings: a map that expects 24 damaged buildings for 11 teaches little by looks elsewhere. Looked at: Kahramanmaras 4, Adiyaman 6 and 2 NE, the xBD hurricane scene (better
 # or equal) and Midwest (worse: AUC of the map 0.77). A group twice as large as the expected damage, drawn at random, was worse.

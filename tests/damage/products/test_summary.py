@@ -70,7 +70,7 @@ def test_estimates_of_the_job_are_the_intervals_of_every_grade():
     [
         (265, [243.2, 277.8], "265 of 328 assessed buildings classified as major damage or worse · true number 243–278 (95 %)"),
         (0, [0.0, 96.4], "0 of 328 assessed buildings classified as major damage or worse · true number 0–96 (95 %). If you expected more damage, "
-        "name the hazard: --event name=HAZARD, and look at 40 buildings that `deepnets4eo review FOLDER --serve` chooses."),
+        "name the hazard: --event name=HAZARD. Look at 40 buildings: `deepnets4eo review FOLDER --serve`."),
         (0, [0.0, 241.0], "The images do not show how many of 328 assessed buildings have major damage or worse: 0–241 are possible (95 %). Look at 40 buildings: `deepnets4eo review FOLDER --serve`, then `deepnets4eo review FOLDER --update`; or give the share of damaged buildings if "
         "a survey or report states it: --set damaged_share=SHARE (0.37 for 37 in 100)."),
     ],
