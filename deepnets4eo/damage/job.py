@@ -11,7 +11,7 @@ import geopandas as gpd
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_model
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.inundation import dry_hazard_findings, inundated_buildings, with_inundation
-from deepnets4eo.damage.evidences.further import open_further_evidences
+from deepnets4eo.damage.evidences.further import is_score, open_further_evidences, read_by
 from deepnets4eo.damage.findings import block_findings
 from deepnets4eo.damage.journal import JobControl, damage_journal, with_precision
 from deepnets4eo.damage.map import DamageMap
@@ -119,10 +119,12 @@ def assess_inputs(
 
 def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
     further = open_further_evidences(inputs, settings)
+    inputs = replace(inputs, paths=inputs.paths | read_by(further))
     journal = damage_journal(work.scratch, inputs, settings, further)
     settings = with_precision(settings, journal)
     model, scores = load_model(inputs, settings), open_evidences(inputs, settings, further)
-    evidences: tuple[Evidence, ...] = (*built_in_evidences(model), *scores, *inputs.priors)
+    undecisive = [evidence for evidence in further if not is_score(evidence)]
+    evidences: tuple[Evidence, ...] = (*built_in_evidences(model), *scores, *undecisive, *inputs.priors)
     journal.report_parts()
     site = open_site(Site(inputs, settings, event, Work(journal), scores), model, work)
     with working_ahead(site, evidences):

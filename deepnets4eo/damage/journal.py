@@ -24,7 +24,7 @@ from deepnets4eo.segmenters import RunFolder
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.settings import Settings
-    from deepnets4eo.damage.site import Inputs, ScoreEvidence
+    from deepnets4eo.damage.site import Evidence, Inputs
     from deepnets4eo.rasters import Layer
 
 
@@ -34,7 +34,7 @@ NO_SHAPE = {"workers"}  # settings that do not shape the result
 
 
 def damage_journal(
-    scratch: Path | None, inputs: Inputs, settings: Settings, further: Sequence[ScoreEvidence] = ()
+    scratch: Path | None, inputs: Inputs, settings: Settings, further: Sequence[Evidence] = ()
 ) -> Journal:
     """Return the journal of a job with these inputs, settings and evidences of other packages; it keeps nothing without a scratch folder."""
     images = {"pre": inputs.pre, "post": inputs.post}
@@ -68,7 +68,7 @@ def labels_file(scratch: Path, run: str, image: Layer) -> Path:
     return scratch / f"labels-{identity_hash(RunFolder(run).card, image)}" / "labels.tif"
 
 
-def _job_hash(inputs: Inputs, settings: Settings, further: Sequence[ScoreEvidence]) -> str:
+def _job_hash(inputs: Inputs, settings: Settings, further: Sequence[Evidence]) -> str:
     """Return the hash of all that shapes the steps: program, settings, runs, images, footprints, evidences."""
     runs = [name for name in (settings.model, settings.segmenter) if name]
     shipped_folder = grader.shipped_folder() if settings.network else None

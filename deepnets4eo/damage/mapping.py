@@ -13,7 +13,6 @@ import shapely
 from deepnets4eo.addresses import without_secrets
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
-from deepnets4eo.damage.evidences.further import read_by
 from deepnets4eo.damage.findings import (
     empty_outline_findings,
     evidence_findings,
@@ -55,7 +54,7 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
         | {"network_weight": model.network.weight if model.network.grader is not None else 0.0}
         | {"evidence": {score.name: score.to_dict() for score in site.evidences}}
         | ({"stretch": {role: stretch.to_dict() for role, stretch in stretches.items()}} if stretches else {}),
-        inputs=inputs.paths | model.network.paths() | read_by(site.evidences),
+        inputs=inputs.paths | model.network.paths(),
         findings=_findings(site, model, decision, stretches, event),
         footprints=inputs.footprints.account(),
         damaged_share=decision.share.to_dict(),

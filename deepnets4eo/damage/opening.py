@@ -11,7 +11,7 @@ import geopandas as gpd
 from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import Quantity
 from deepnets4eo.damage.decision.decision import DecisionModel
-from deepnets4eo.damage.evidences.further import SCORES
+from deepnets4eo.damage.evidences.further import SCORES, is_score
 from deepnets4eo.damage.evidences.water import Water
 from deepnets4eo.damage.images import UNKNOWN_GSD_M, assumed_gsd, paths_of
 from deepnets4eo.damage.input_checks import check_images, require_fine_pixels
@@ -150,9 +150,7 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
     return pair
 
 
-def open_evidences(
-    inputs: Inputs, settings: Settings, further: Sequence[ScoreEvidence] = ()
-) -> tuple[ScoreEvidence, ...]:
+def open_evidences(inputs: Inputs, settings: Settings, further: Sequence[Evidence] = ()) -> tuple[ScoreEvidence, ...]:
     """Return the evidences of a job whose scores take part, opened and checked before long work.
 
     further : what `open_further_evidences` opened. Raises InputError."""
@@ -165,7 +163,7 @@ def open_evidences(
     evidences: list[ScoreEvidence] = []
     for name in SCORES:
         evidences += load_plugin(installed[name])(inputs, settings, None)
-    evidences += further
+    evidences += filter(is_score, further)
     check_weights(evidences)
     return tuple(evidences)
 

@@ -49,4 +49,5 @@ from .values import (
 )
 from .views import BandGapsSource, CollarSource, LabelMask, LayerView, PictureSource, is_small, without_implausible
 from .warped_source import same_grid
+from .windowed_source import WindowedSource
 from .xarray_sources import grid_of, plane_of

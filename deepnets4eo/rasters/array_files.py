@@ -10,24 +10,23 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import ProjError
-from rasterio.io import DatasetReader, MemoryFile
 
-from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json
-from deepnets4eo.formats import ArrayReference, ImageArray, open_array, open_raster, other_axes, parse_reference
+from deepnets4eo.formats import ArrayReference, ImageArray, open_array, other_axes, parse_reference
 from deepnets4eo.grid import Grid, Window, is_unplaced
-from deepnets4eo.rasters.array_source import ArraySource, Source, axes_error, masked_copy
-from deepnets4eo.rasters.averages import read_averaged
-from deepnets4eo.rasters.band_subset import subset_bands
+from deepnets4eo.rasters.array_source import ArraySource, Source, axes_error
 from deepnets4eo.rasters.opening import open_files
+from deepnets4eo.rasters.windowed_source import WindowedSource
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ PATCH_FOLDERS = ("data", "mask", "data_timeless", "mask_timeless")
 MAX_BANDS, MAX_SIDE_PX = 65_535, 2**31 - 1  # the limits of GDAL, with which all other rasters are read
 
 
-class ArrayFileSource(Source):
+class ArrayFileSource(WindowedSource):
     """One array of a file; `grid` is its position on the ground, by default plain pixels without CRS."""
 
     def __init__(self, image: ImageArray, grid: Grid | None, nodata: float | None) -> None:
@@ -51,14 +50,12 @@ class ArrayFileSource(Source):
             )
         if grid is not None and tuple(grid.shape) != (height, width):
             raise GridError(f"{image.reference} has {(height, width)} pixels and its grid {tuple(grid.shape)}.")
-        self.image, self.name = image, f"{image.path}#{image.info.name}"
-        self.grid = grid if grid is not None else GeoBox((height, width), Affine.identity(), None)
-        self.dtype, self.paths, self.bands = image.dtype, [str(image.path)], list(range(1, count + 1))
-        declared, self._nodata = image.declared, nodata
-        self.declared = declared if nodata is None else declared.with_nodata(nodata)
+        declared = image.declared if nodata is None else image.declared.with_nodata(nodata)
+        grid = grid if grid is not None else GeoBox((height, width), Affine.identity(), None)
+        super().__init__(f"{image.path}#{image.info.name}", grid, image.dtype, declared, [str(image.path)])
+        self.image, self._nodata = image, nodata
         self._handles = threading.local()
         self._handles.image = image
-        self._file: MemoryFile | None = None
 
     def with_nodata(self, value: float) -> ArrayFileSource:
         """Return the array with pixels invalid if they have `value` in every band."""
@@ -68,18 +65,8 @@ class ArrayFileSource(Source):
         """Return the array with its axes read in another order."""
         return ArrayFileSource(self.image.with_axes(axes), None, self._nodata)
 
-    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
-        data = self._own_image().read([band - 1 for band in bands], *window.slices)
-        return data, self.valid(data, bands)
-
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
-        return read_averaged(self, shape, bands)
-
-    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
-        """Open a copy in memory, which GDAL can warp: with all bands, or with these bands first."""
-        if self._file is None:
-            self._file = masked_copy(self)
-        return subset_bands(open_raster(self._file.name), bands or self.bands)
+    def read_values(self, window: Window, bands: Sequence[int]) -> NDArray[Any]:
+        return self._own_image().read([band - 1 for band in bands], *window.slices)
 
     def _own_image(self) -> ImageArray:
         if not hasattr(self._handles, "image"):
@@ -117,11 +104,9 @@ class ScaledArraySource(ArrayFileSource):
         """Return the tile with pixels invalid if they have `value` in every band."""
         return ScaledArraySource(self.image, self.scales, self.grid, value)
 
-    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
-        chosen = [band - 1 for band in bands]
-        scales = self.scales.read([0] if self.scales.shape[0] == 1 else chosen, *window.slices)
-        data = self._own_image().read(chosen, *window.slices) * scales.astype(np.float32)
-        return data, self.valid(data, bands)
+    def read_values(self, window: Window, bands: Sequence[int]) -> NDArray[Any]:
+        scales = self.scales.read([0] if self.scales.shape[0] == 1 else [band - 1 for band in bands], *window.slices)
+        return super().read_values(window, bands) * scales.astype(np.float32)
 
 
 def scales_beside(path: Path) -> Path | None:

@@ -90,3 +90,34 @@ def test_columns_that_an_evidence_did_not_measure_are_named(installed, site, mon
     monkeypatch.setattr(Brightness, "measure", measure)
     with raises_naming(InputError, "1", "ev_brightness"):
         assess(*site, settings=Settings(network=False, workers=1, evidences="brightness"))
+
+
+class Shown:
+    """An evidence without a column that decides: a name, its columns and `measure`."""
+
+    name = "brightness"
+    meaning = {"ev_odd": "one everywhere"}
+
+    def measure(self, site: Site) -> Site:
+        return site.with_columns(pd.DataFrame({"ev_odd": np.ones(len(site.outlines))}), self.meaning, self.name)
+
+
+def test_an_evidence_without_a_column_of_its_own_is_shown_and_never_decides(installed, site, monkeypatch):
+    monkeypatch.setattr(further, "load_plugin", lambda one: lambda inputs, settings, weight: [Shown()])
+    plain, shown = (
+        assess(*site, settings=Settings(network=False, workers=1, evidences=named)) for named in ("", "brightness")
+    )
+    assert (shown.buildings.loc[shown.buildings["status"] == "assessed", "ev_odd"] == 1).all()
+    assert shown.parameters["evidence"] == {}
+    np.testing.assert_array_equal(shown.buildings["damage_prob"], plain.buildings["damage_prob"])
+    with raises_naming(InputError, "the weight 0.3", "--set evidences=brightness."):
+        assess(*site, settings=Settings(network=False, workers=1, evidences="brightness=0.3"))
+
+
+def test_an_evidence_that_cannot_open_what_it_needs_is_named(installed, site, monkeypatch):
+    def fails(inputs: Any, settings: Settings, weight: float | None) -> Any:
+        raise KeyError("slope")
+
+    monkeypatch.setattr(further, "load_plugin", lambda one: fails)
+    with raises_naming(InputError, "the evidence brightness", "slope", "brightness:brightness_of_job"):
+        assess(*site, settings=Settings(network=False, workers=1, evidences="brightness"))

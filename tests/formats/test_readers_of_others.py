@@ -24,8 +24,8 @@ HOUSES = "b7 500000 5000000 500010 5000008\na1 500020 5000000 500032 5000008\n"
 @pytest.fixture
 def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, EntryPoint]:
     """The readers of the page as packages of others would install them."""
-    page_module("reader", "house_list", 1)
-    page_module("reader", "triples", 2)
+    page_module("reader", "house_list", 2)
+    page_module("reader", "triples", 3)
     found = {
         "houses": EntryPoint("houses", "house_list:open_houses", "deepnets4eo.vector_readers"),
         "xyz8": EntryPoint("xyz8", "triples:open_triples", "deepnets4eo.point_readers"),

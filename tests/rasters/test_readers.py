@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from refusals import raises_naming
 from deepnets4eo import plugins
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
 from deepnets4eo.rasters import Layer, readers
 
 GRID = "ncols 3\nnrows 2\nxllcorner 500000\nyllcorner 5000000\ncellsize 2\nnodata_value -9999\n1 2 3\n4 5 -9999\n"
@@ -82,3 +84,38 @@ def test_a_reader_that_fails_is_named(reader: str, named: str, tmp_path: Path, m
     path.write_text("x")
     with raises_naming(InputError, str(path), named, reader):
         Layer.open(path)
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of two bands of the format of the page that is read by window."""
+    page_module("reader", "raw_raster", 1)
+    entry = EntryPoint("raw", "raw_raster:open_raw", "deepnets4eo.readers")
+    monkeypatch.setattr(readers, "plugins_of", lambda group: {"raw": entry} if group == "readers" else {})
+    values = np.arange(2 * 40 * 60, dtype="<f4").reshape(2, 40, 60)
+    values[1, 0, 7:9] = values[0, 0, 7:9]  # pixels without data have its value in every band
+    head = {"shape": values.shape, "affine": [2, 0, 500000, 0, -2, 5000000], "crs": "EPSG:32631"}
+    line = json.dumps(head | {"names": ["nir", "swir"], "nodata": 7}) + "\n"
+    path = tmp_path / "image.raw"
+    path.write_bytes(line.encode() + values.tobytes())
+    return path
+
+
+def test_a_source_read_by_window_has_all_that_a_file_has(raw: Path, tmp_path: Path) -> None:
+    layer = Layer.open(raw)
+    values, valid = layer.read(Window(0, 5, 2, 4))
+    assert values.tolist() == [[[5, 6, 7, 8], [65, 66, 67, 68]], [[2405, 2406, 7, 8], [2465, 2466, 2467, 2468]]]
+    assert valid.tolist() == [[True, True, False, True], [True, True, True, True]]
+    assert layer.band_names == ["nir", "swir"]
+    assert layer.with_nodata(8).read(Window(0, 5, 1, 4))[1].tolist() == [[True, True, True, False]]
+    same = write_geotiff(tmp_path / "same.tif", layer.read()[0], gsd=2, nodata=7)
+    finer = Layer.open(same).grid.zoom_out(0.5)
+    for one, other in ((layer, Layer.open(same)), (layer.subset([2]), Layer.open(same).subset([2]))):
+        np.testing.assert_array_equal(one.on(finer).read()[0], other.on(finer).read()[0])
+        np.testing.assert_allclose(one.thumbnail(30)[0], other.thumbnail(30)[0], rtol=1e-6)
+
+
+def test_a_damaged_file_of_it_is_named(raw: Path) -> None:
+    raw.write_bytes(raw.read_bytes()[:200])
+    with raises_naming(InputError, str(raw), "raw_raster:open_raw"):
+        Layer.open(raw)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deepnets4eo.damage.decision.decision import DecisionModel, load_model
-from deepnets4eo.damage.evidences.further import open_further_evidences
+from deepnets4eo.damage.evidences.further import is_score, open_further_evidences
 from deepnets4eo.damage.evidences.points import PointEvidence
 from deepnets4eo.damage.evidences.priors import open_priors, parse_priors
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
@@ -117,7 +117,7 @@ class FileInputs:
         if self.settings.segmenter is None:
             inputs = self.open()
             account, lines = inputs.footprints.account(), foreseen_lines(inputs, out)
-            check_weights(open_further_evidences(inputs, self.settings))
+            check_weights(list(filter(is_score, open_further_evidences(inputs, self.settings))))
             checked: Inputs | DatePair = inputs
         else:
             account, checked = dict[str, Any](), check_images(self.open_pair())
