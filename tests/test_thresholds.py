@@ -1,5 +1,6 @@
 """Limits at which a rule changes its answer, each from both sides."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from deepnets4eo.change.classical.detector import _without_few_far
 from deepnets4eo.change.doubts import _assumed_gsd_m, _shadows, doubt_findings
 from deepnets4eo.change.pair import CloudMaskedSource
 from deepnets4eo.change.rasters import extent_findings
+from deepnets4eo.change.series.deltas import find_spikes
 from deepnets4eo.damage.areas import people_findings
 from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings
@@ -32,7 +34,7 @@ from deepnets4eo.damage.structure.roofs import _sample
 from deepnets4eo.damage.structure.unbuilt import find_unbuilt
 from deepnets4eo.errors import BlockError
 from deepnets4eo.floods.units import RadarImage
-from deepnets4eo.formats.cf_words import CFWords
+from deepnets4eo.formats.cf_words import CFWords, _different
 from deepnets4eo.formats.rasters import place_advice
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import CloudClassification
@@ -303,3 +305,26 @@ def test_details_of_a_page_are_averaged_to_a_metre_at_most(gsd_m: float, step_px
     positions = np.column_stack([rows.ravel(), cols.ravel()]).astype(float)
     shown = list(_where_it_matters(grid, positions, np.ones(len(positions)), 1))
     assert {step for _, step in shown} == {step_px}
+
+
+def test_missing_values_of_bands_that_repeat_are_one_and_so_is_not_a_number() -> None:
+    assert len(_different([math.nan, 5, math.nan, 5])) == 2
+    assert _different([3, 4, 3]) == [3, 4]
+    assert len(_different([math.nan, 5])) == len(_different([5, math.nan])) == 2
+
+
+@pytest.mark.parametrize(("nearer", "is_spike"), [(0.30, False), (0.36, True)])
+def test_a_date_nearer_to_one_side_than_a_third_of_the_other_is_no_spike(nearer: float, is_spike: bool) -> None:
+    """Distances of one date of one cell from the dates before and after it; 4 median distances and more are far."""
+    sides = iter([np.array([[[9.0]], [[9.0]]]), np.array([[[1.0]], [[nearer]]])])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepnets4eo.change.series.deltas._both_sides", lambda *_: next(sides))
+        assert find_spikes(np.zeros((1, 1, 1), np.float32), np.ones((1, 1), bool)).item() is is_spike
+
+
+@pytest.mark.parametrize(("medians", "is_spike"), [(4.0, False), (4.1, True)])
+def test_a_date_farther_than_four_median_distances_from_both_sides_is_a_spike(medians: float, is_spike: bool) -> None:
+    sides = iter([np.array([[[9.0]], [[medians]]]), np.ones((2, 1, 1))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepnets4eo.change.series.deltas._both_sides", lambda *_: next(sides))
+        assert find_spikes(np.zeros((1, 1, 1), np.float32), np.ones((1, 1), bool)).item() is is_spike

@@ -78,7 +78,9 @@ def test_a_fifth_of_the_flood_brighter_than_dry_land_in_the_infrared_is_white(br
 @pytest.mark.parametrize(("byte", "named"), [(181, True), (180, False)])
 def test_water_is_white_by_colour_if_its_darkest_band_is_above_180(byte: int, named: bool) -> None:
     classes = np.full((10, 10), FLOOD, np.uint8)
-    bands = {name: np.full((10, 10), value, np.float32) for name, value in (("red", 250), ("green", byte), ("blue", 220))}
+    bands = {
+        name: np.full((10, 10), value, np.float32) for name, value in (("red", 250), ("green", byte), ("blue", 220))
+    }
     found = _white(bands, classes, np.ones_like(classes, bool))
     assert (found is not None) is named
 

@@ -71,6 +71,7 @@ def test_nothing_is_written_unless_a_folder_is_named_and_only_there(home: Path, 
         Tools(Folders([home], tmp_path)).change("pre.tif", "post.tif", "../new")
 
 
+@pytest.mark.core("the only tool that reads a map")
 def test_buildings_around_a_point_are_those_of_the_map(home: Path) -> None:
     table = gpd.read_parquet(home / "damage" / "damage.parquet")
     centre = table.union_all().centroid
@@ -208,6 +209,7 @@ def test_a_summary_that_is_none_is_refused(home: Path) -> None:
         Tools(Folders([home])).summary("linked")
 
 
+@pytest.mark.core("the only verbs that a server runs")
 def test_verbs_end_with_the_server_and_two_work_at_a_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deepnets4eo.assistant import server
 

@@ -63,6 +63,7 @@ def recipe(*overrides: str) -> CleansingRecipe:
     return resolve(values, [*SMALL, *overrides], kind=CleansingRecipe)
 
 
+@pytest.mark.core("the only training with cleansing")
 def test_every_hyperepoch_merges_with_the_original_labels_and_never_with_merged_ones(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def image(seed: int = 0, dtype: str = "uint16") -> np.ndarray:
     return np.random.default_rng(seed).integers(100, 4000, (4, 20, 36)).astype(dtype)
 
 
+@pytest.mark.core("the only raster of embeddings")
 def test_a_raster_of_embeddings_has_the_vectors_of_patches_of_the_month_in_its_name(
     encoder: Path, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def not_measured(*_: object, **__: object) -> None:
     raise AssertionError("what buildings look like takes minutes, and is not needed")
 
 
+@pytest.mark.core("the only map taught by answers")
 def test_twenty_buildings_that_were_drawn_and_answered_can_be_put_into_the_map(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,6 +191,7 @@ def test_few_answers_leave_the_others_as_they_are(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [6, 20])
+@pytest.mark.core("the only update of a map's page")
 def test_the_page_after_an_update_keeps_its_language_and_has_the_narrower_estimates(folder: Path, rows: int) -> None:
     page = folder / "report.html"
     page.write_text(page.read_text(encoding="utf-8").replace('<html lang="en"', '<html lang="fr"', 1), encoding="utf-8")

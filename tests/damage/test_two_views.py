@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
@@ -99,6 +99,28 @@ def test_the_network_counts_by_its_log_odds_up_to_one_in_a_thousand() -> None:
     of_network = sum_of_deviations(table.with_columns({}, {}), np.arange(13) < 10)
     assert of_network[10] == pytest.approx(of_network[11])
     assert of_network[10] < of_network[0] < of_network[9] < of_network[12]
+
+
+def test_the_sum_of_the_network_is_of_logits_of_its_probability_of_damage() -> None:
+    p = np.array([0.03, 0.05, 0.08, 0.1, 0.2, 0.9])
+    network = dict(zip(NETWORK, [1 - p, 0 * p, 0.5 * p, 0.5 * p], strict=True))
+    frame = (
+        frame_of([0.9] * 6)
+        .drop(columns=[name for name in COLUMNS if name != "network"], errors="ignore")
+        .assign(**network)
+    )
+    reference = np.arange(6) < 5
+    logits = logit(p)
+    middle = np.median(logits[:5])
+    deviations = (logits - middle) / (np.median(np.abs(logits[:5] - middle)) / norm.ppf(0.75))
+    found = sum_of_deviations(Buildings(frame, {}), reference)
+    np.testing.assert_allclose(found, len(COLUMNS) * np.minimum(deviations, 4))  # 4 at most
+
+
+def test_without_roofs_that_were_looked_for_no_site_is_seen_from_two_sides() -> None:
+    table = table_of([0.9] * 30)
+    buildings = Buildings(table.frame.drop(columns="ev_roof_match"), {}, displaced=np.arange(30) == 0)
+    assert not FoundAgain.of(buildings, np.full((30, 4), 0.25)).leaning
 
 
 def test_evidence_that_misleads_from_another_side_no_longer_decides() -> None:

@@ -277,6 +277,7 @@ def test_brown_water_of_a_storm_has_a_number_and_dry_towns_have_none(
         assert area["flood_ha"] == 0
 
 
+@pytest.mark.core("the only map with muddy water")
 def test_only_dry_ground_becomes_flood_or_unknown_and_nothing_becomes_dry(tmp_path: Path) -> None:
     scene = surface_scene(Layer.open(town().astype(np.uint8)), Layer.open(sheet(town(1), BROWN).astype(np.uint8)), 1.0)
     mapper = WaterMapper.of_scene(scene, gsd_m=1.0, surfaces_alone=True)

@@ -114,6 +114,7 @@ def test_lost_water_counts_if_some_of_it_was_sure(found: Recognition, doubted_m:
     assert found.doubted_m(None) == doubted_m
 
 
+@pytest.mark.core("the only map of sure water by its look")
 def test_lost_water_leaves_open_its_own_surroundings_and_not_the_city(tmp_path: Path) -> None:
     other = np.ascontiguousarray(land(3)[:, ::-1])  # the pattern of the ground is found again nowhere
     scene, mapper, labels = mapped(with_lake(land()), other, tmp_path)

@@ -145,6 +145,7 @@ def test_openvino_is_taken_for_scenes_that_make_up_for_its_start(measured, monke
     assert load_run(FOLDER).segmenter.int8.fastest_runtime(side_px**2) == chosen
 
 
+@pytest.mark.core("the only measurement of int8")
 def test_the_measurement_times_both_and_finds_them_close(monkeypatch):
     monkeypatch.setattr("deepnets4eo.segmenters.int8_network.choose", lambda _device: BY_TORCH)
     values = load_run(FOLDER).segmenter.int8.measure()

@@ -290,6 +290,7 @@ def test_a_stopped_training_goes_on_by_the_same_command_and_refuses_an_edited_le
     assert "cut.legend.yaml: changed since the training" in capsys.readouterr().err
 
 
+@pytest.mark.core("values that the data choose")
 def test_a_value_that_the_data_choose_is_no_other_value_when_a_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

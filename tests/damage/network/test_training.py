@@ -45,6 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder, root / "run"
 
 
+@pytest.mark.core("the only training of the damage network")
 def test_a_run_is_the_usual_folder_and_says_what_it_learnt_from(trained):
     _, run = trained
     names = {path.name for path in run.iterdir()}
@@ -61,6 +62,7 @@ def test_a_run_is_the_usual_folder_and_says_what_it_learnt_from(trained):
     assert notes["ignored_buildings"]["made-up-event-1_00000003"] == {"un-classified": 1}
 
 
+@pytest.mark.core("the only training of the damage network")
 def test_a_loaded_run_gives_the_scores_that_training_wrote(trained):
     folder, run = trained
     metrics, grader = json.loads((run / "metrics.json").read_text()), NetworkGrader.load(run, device="cpu")

@@ -132,6 +132,7 @@ def test_an_old_matplotlib_writes_no_arabic(made, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("stated", [None, "metres"])
+@pytest.mark.core("the only map sheet")
 def test_a_map_without_a_place_is_drawn_with_a_bar_in_its_own_unit(stated, drawn, tmp_path):
     crs = None if stated is None else CRS.from_wkt(PLAIN_METRES).to_wkt()
     grid = GeoBox((256, 256), Affine(0.5, 0, 0, 0, -0.5, 128) if stated else Affine.identity(), crs)

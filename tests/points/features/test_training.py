@@ -76,6 +76,7 @@ def test_the_same_seed_makes_the_same_run(run, folder, tmp_path):
     assert (again / "estimator.skops").read_bytes() == (run / "estimator.skops").read_bytes()
 
 
+@pytest.mark.core("the only labeller of points that is stored and loaded")
 def test_boosting_is_stored_and_loaded_with_smoothing_and_priors(folder, tmp_path):
     settings = [
         *SMALL,
