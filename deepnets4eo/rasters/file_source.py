@@ -57,6 +57,8 @@ class FileSource(Source):
     held : the VRT that `target` names, alive as long as its reader; open_again : opens it in another process; open_with : opens it with
     another nodata value, if that value refers to the stored numbers of its tiles."""
 
+    by_gdal = True
+
     def __init__(
         self, name: str, target: str, paths: list[str], nodata: float | None, *, held: MemoryFile | None = None,
         open_again: Callable[[], FileSource] | None = None, open_with: Callable[[float], FileSource] | None = None,

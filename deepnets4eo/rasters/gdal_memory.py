@@ -10,7 +10,6 @@ import rasterio
 from rasterio.enums import Interleaving
 from rasterio.env import get_gdal_config, set_gdal_config
 
-from deepnets4eo.errors import InputError
 from deepnets4eo.formats import open_raster
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least
 
 def cache_bytes(*images: Layer | None) -> int:
     """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows, for tiles that fit all of them."""
-    rows = [(image, _row_bytes(image)) for image in images if image is not None and image.paths]
+    rows = [(image, _row_bytes(image)) for image in images if image is not None]
     files = [(image, row) for image, row in rows if row is not None]
     strips = sum(row * _window_rows(image) for image, row in files)
     tiles = sum(_whole_bytes(image) for image, row in files if not row)
@@ -45,14 +44,13 @@ def _window_rows(image: Layer) -> int:
 
 
 def _row_bytes(image: Layer) -> int | None:
-    """Bytes of one row of an image in strips, as GDAL keeps it; 0 of one in tiles, None of a file that another reader opened."""
-    try:
-        with open_raster(image.paths[0], honours=("orientation", "pages")) as file:
-            if file.block_shapes[0][1] < file.width:
-                return 0
-            bands = file.count if file.interleaving == Interleaving.pixel else image.count
-    except InputError:  # the layer is open, but not by GDAL
+    """Return the bytes of one row of an image in strips, as GDAL keeps it; 0 for tiles, None if GDAL does not decode the image."""
+    if not (image.paths and image.reader.by_gdal):
         return None
+    with open_raster(image.paths[0], honours=("orientation", "pages")) as file:
+        if file.block_shapes[0][1] < file.width:
+            return 0
+        bands = file.count if file.interleaving == Interleaving.pixel else image.count
     return image.shape[1] * bands * image.dtype.itemsize
 
 

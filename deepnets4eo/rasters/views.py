@@ -43,6 +43,7 @@ class LayerView(Source):
     ) -> None:
         self.layer, self.grid = layer, layer.grid
         self.name, self.paths, self.dtype = layer.source, layer.paths, np.dtype(dtype)
+        self.by_gdal = layer.reader.by_gdal
         self.declared = (
             layer.declared.of_values(nodata)
             if band_names is None

@@ -34,6 +34,7 @@ class _OnGrid(Source):
     def __init__(self, origin: Source, grid: Grid) -> None:
         self.name, self.paths, self.declared, self.dtype = origin.name, origin.paths, origin.declared, origin.dtype
         self.bands, self.height_crs, self.grid, self._origin = origin.bands, origin.height_crs, grid, origin
+        self.by_gdal = origin.by_gdal
 
 
 class WarpedSource(_OnGrid):

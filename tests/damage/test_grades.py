@@ -161,6 +161,8 @@ def test_a_measured_score_takes_its_share_of_the_doubt_and_an_unmeasured_one_add
     np.testing.assert_allclose(
         own.widen(0.25).spread, np.hypot(own.spread, 0.25 * np.array(Reliability.unknown_spread))
     )
+    assert own.widen(0.25).site == own.site.widen(0.25)
+    assert own.widen(0.25).site != own.widen(0.25, Reliability()).site
 
 
 def test_grades_are_read_from_a_map_as_they_were_written() -> None:

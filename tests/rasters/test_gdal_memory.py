@@ -104,3 +104,15 @@ def test_files_that_another_reader_opens_have_no_block_cache(tmp_path: Path) -> 
     assert cache_bytes(image) == CACHE_BYTES
     with gdal_cache(image):
         assert limit() == CACHE_BYTES
+
+
+def test_files_that_gdal_does_not_decode_are_not_opened_for_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "a.npy", WIDE[:, :8])
+    array = Layer.open(tmp_path / "a.npy")
+    file = Layer.open(write_geotiff(tmp_path / "a.tif", WIDE, sparse_ok=True, interleave="pixel"))
+    monkeypatch.setattr("deepnets4eo.rasters.gdal_memory.open_raster", lambda *_, **__: pytest.fail("opened"))
+    assert cache_bytes(array, array.on(array.grid), Layer.open(WIDE[:, :8])) == CACHE_BYTES
+    with pytest.raises(pytest.fail.Exception, match="opened"):
+        cache_bytes(file.on(file.grid.zoom_out(2)))

@@ -18,6 +18,7 @@ from deepnets4eo.damage.decision.site_fit import (
     SiteShift,
     fit_site_shift,
     fit_to_site,
+    kept_doubt,
 )
 from deepnets4eo.damage.probabilities import (
     MIN_PROBABILITY,
@@ -116,12 +117,13 @@ class Reliability:
 
     def widen(self, weight: float, by: Reliability | None = None) -> Reliability:
         """Return the reliability of log-odds if a share `weight` of them comes from a score. by : of the score; None if it was not measured."""
-        other = Reliability() if by is None else by
+        other, kept = Reliability() if by is None else by, kept_doubt(weight, measured=by is not None)
         thresholds = tuple(limit + weight * (HALF - limit) for limit in self.thresholds)
-        kept = 1.0 if by is None else 1 - weight  # as of the levels of sites: an unmeasured score may err with it
         spread = tuple(float(sd) for sd in np.hypot(kept * np.array(self.spread), weight * np.array(other.spread)))
         sets = None if self.sets is None else self.sets.widen(weight)
-        return Reliability(self.calibration, thresholds, spread, sets, self.site.widen(weight, other.site))
+        return Reliability(
+            self.calibration, thresholds, spread, sets, self.site.widen(weight, None if by is None else by.site)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for the model file."""

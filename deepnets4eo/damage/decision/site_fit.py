@@ -120,8 +120,7 @@ class SiteShift:
 
     def widen(self, weight: float, other: SiteShift | None = None) -> SiteShift:
         """Return the shift of log-odds if a share `weight` of them comes from a score. other : of the score; None if it was not measured."""
-        own, most = 1 - weight, self.most_information
-        kept = 1.0 if other is None else own  # of the own spread between sites: an unmeasured score may err with it
+        own, most, kept = 1 - weight, self.most_information, kept_doubt(weight, measured=other is not None)
         others_most = min(most, UNKNOWN_SITE.most_information) if other is None else other.most_information
         other = UNKNOWN_SITE if other is None else other
         intact, damaged = (own * a + weight * b for a, b in zip(self.level, other.level, strict=True))
@@ -214,6 +213,13 @@ class SiteShift:
 
 
 # Levels such that log-odds count as they are; as unsure of them, and of how much many buildings say, as of a network at a new place.
+def kept_doubt(weight: float, *, measured: bool) -> float:
+    """Return the share of the doubt between sites that stays if a share `weight` of the log-odds comes from a score.
+
+    All of it if the reliability of the score was not measured: the score may err at the same sites."""
+    return 1 - weight if measured else 1.0
+
+
 UNKNOWN_SITE = SiteShift((-1.0, 1.0), (1.0, 1.0), 0.0, 2**0.5, 3.0)
 
 
