@@ -195,3 +195,28 @@ def test_xbd_labels_are_in_pixels_of_an_image_with_a_world_file(gsd_m: float | N
     assert read.in_pixels(grid)[0].bounds == pytest.approx((20, 22, 29, 31))
     assert (~grid.affine * on_ground.bounds[:2]) == pytest.approx((20, 31))
     assert read.frame.geometry[0].bounds == pytest.approx(on_ground.bounds)
+
+
+def test_tiles_of_an_image_are_one_place_and_files_elsewhere_another(tmp_path: Path) -> None:
+    """Of 17 files the pairs would be 136: sixteen tiles side by side, and one file of another town."""
+    array = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
+    paths = []
+    for number in range(16):
+        corner = Affine(0.5, 0, 500_000 + 4 * (number % 4), 0, -0.5, 4_000_000 - 4 * (number // 4))
+        paths.append(write_geotiff(tmp_path / f"tile-{number:02d}.tif", array, transform=corner, crs="EPSG:32633"))
+    two = overlaps([inspect(str(path)) for path in paths[:2]])
+    assert two.problems == []
+    assert "lie next to each other, as tiles of one image do: a job takes their folder" in two.lines[0]
+    lines, problems = overlaps([inspect(str(path)) for path in paths])
+    assert (len(lines), problems) == (1, [])
+    assert lines[0].startswith(f"16 files overlap or lie next to each other: {paths[0]}, ")
+    far = Affine(0.5, 0, 700_000, 0, -0.5, 4_000_000)
+    paths.append(write_geotiff(tmp_path / "far.tif", array, transform=far, crs="EPSG:32633"))
+    degrees = Affine(1e-5, 0, 9.0, 0, -1e-5, 36.0)
+    paths.append(write_geotiff(tmp_path / "degrees.tif", array, transform=degrees, crs="EPSG:4326"))
+    paths.append(write_geotiff(tmp_path / "plain.tif", array[:, :4], crs=None))
+    lines, problems = overlaps([inspect(str(path)) for path in paths])
+    assert lines[0].startswith("16 files overlap") and lines[1].startswith(f"1 file without a position: {paths[-1]}.")
+    assert len(problems) == 2
+    assert problems[0].startswith(f"the files lie at 3 places that do not overlap, for example {paths[0]} and ")
+    assert problems[1].startswith(f"1 of 19 files have no CRS, so no job takes all of them: {paths[-1]} has none.")
