@@ -216,7 +216,8 @@ def test_tiles_of_an_image_are_one_place_and_files_elsewhere_another(tmp_path: P
     paths.append(write_geotiff(tmp_path / "degrees.tif", array, transform=degrees, crs="EPSG:4326"))
     paths.append(write_geotiff(tmp_path / "plain.tif", array[:, :4], crs=None))
     lines, problems = overlaps([inspect(str(path)) for path in paths])
-    assert lines[0].startswith("16 files overlap") and lines[1].startswith(f"1 file without a position: {paths[-1]}.")
+    assert lines[0].startswith("16 files overlap")
+    assert lines[1].startswith(f"1 file without a position: {paths[-1]}.")
     assert len(problems) == 2
     assert problems[0].startswith(f"the files lie at 3 places that do not overlap, for example {paths[0]} and ")
     assert problems[1].startswith(f"1 of 19 files have no CRS, so no job takes all of them: {paths[-1]} has none.")
