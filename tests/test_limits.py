@@ -1,4 +1,6 @@
-"""The page of limits states what the code does: each value is that of the name next to it."""
+"""The page of limits promises what files and the network may ask for; each value is that of the name next to it.
+
+Thresholds of algorithms are not on the page: tests of what they do hold them, not a second copy of the number."""
 
 import re
 from functools import reduce
@@ -9,9 +11,9 @@ import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "limits.md"
 ROWS = re.findall(
-    r"^\| ([^|]+) \| ([\d,.]+)( %| MB| GB)? \| `([\w.]+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    r"^\| ([^|]+) \| ([\d,.]+)( MB| GB)? \| `([\w.]+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
 )
-UNITS = {"": 1, " %": 0.01, " MB": 2**20, " GB": 2**30}
+UNITS = {"": 1, " MB": 2**20, " GB": 2**30}
 
 
 def value_of(name: str) -> object:
@@ -27,4 +29,4 @@ def test_a_limit_of_the_page_is_that_of_the_code(what: str, number: str, unit: s
 
 def test_every_row_of_the_page_is_compared_and_none_is_there_twice() -> None:
     lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.endswith("` |")]
-    assert len(lines) == len(ROWS) == len({row[3] for row in ROWS}) > 100
+    assert len(lines) == len(ROWS) == len({row[3] for row in ROWS}) > 50
