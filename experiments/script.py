@@ -122,12 +122,12 @@ def time_of(work: Callable[[], T]) -> tuple[T, float]:
     return result, time.process_time() - started
 
 
-def run_apart(command: Sequence[str], *, quiet: bool = True) -> tuple[float, float]:
-    """Run a command that must succeed; returns processor seconds and peak memory in MB of it and the processes it waited for.
+def run_apart(command: Sequence[str], *, quiet: bool = True, folder: Path | None = None) -> tuple[float, float]:
+    """Run a command that must succeed, in `folder`; returns processor seconds and peak memory in MB of it and the processes it waited for.
 
     Linux counts this process's memory at the start as memory of the command, so a caller must be small.
     """
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else None) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else None, cwd=folder) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

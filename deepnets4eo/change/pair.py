@@ -33,6 +33,7 @@ from deepnets4eo.rasters import (
     PictureSource,
     Scene,
     in_colour_order_of,
+    widen_cache,
     without_implausible,
 )
 from deepnets4eo.read_as import LABELS, Door, open_cloud_mask, without_collar
@@ -87,6 +88,7 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     """
     pair = ImagePair.open(pre, post, gsd_m=options.gsd_m)
     before, after = pair.images
+    widen_cache(before, after)  # registration, scores, refinement and page read each pixel some ten times
     check_one_space([before, after])
     pair = (
         ImagePair(*choose_bands(before, after, options), pair.findings)

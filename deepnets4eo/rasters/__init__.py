@@ -24,7 +24,7 @@ from .clouds import CloudBand, check_zero_is_value, cloud_band, cloud_share, cod
 from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
 from .colour_order import in_colour_order_of
 from .display import coarse_labels
-from .gdal_memory import cache_bytes, gdal_cache
+from .gdal_memory import cache_bytes, gdal_cache, widen_cache
 from .layer import Layer, LayerLike
 from .length_units import metres_of
 from .longitudes import usual_longitudes

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CACHE_BYTES = 128 << 20
 MAX_CACHE_BYTES = 512 << 20
 # Tiles that fit are decoded once: registration, evidence and page read each pixel of them about ten times.
-WHOLE_BYTES, EDGE_PX = 288 << 20, 512  # two images of 6,500² pixels in colour; blocks at the edges are whole
+WHOLE_BYTES, EDGE_PX = 512 << 20, 512  # two images of 8,900² pixels in colour; blocks at the edges are whole
 WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least so many, and so many metres
 
 
@@ -82,3 +82,17 @@ def gdal_cache(*images: Layer | None, size_bytes: int | None = None) -> Iterator
             set_gdal_config("GDAL_CACHEMAX", next(reversed(_limits.values())))
             if len(_limits) == 1:  # later, the process may have another limit
                 del _limits[_OWN]
+
+
+def widen_cache(*images: Layer) -> None:
+    """Raise the limit of the innermost open `gdal_cache` to what reading these images needs, for as long as it is open.
+
+    >>> with gdal_cache(size_bytes=64 << 20):
+    ...     widen_cache()
+    ...     get_gdal_config("GDAL_CACHEMAX")
+    134217728
+    """
+    context = next(reversed(_limits), _OWN)
+    if context is not _OWN:
+        _limits[context] = max(_limits[context], cache_bytes(*images))
+        set_gdal_config("GDAL_CACHEMAX", _limits[context])

@@ -29,7 +29,6 @@ from script import add_json, run_apart, store_part
 
 ROOT = Path(__file__).resolve().parents[2]
 CITY_PX, RADAR_PX, PAIR_PX, PAIR_BANDS, SMALL_PX = 1500, 2048, 2000, 4, 512
-START = "from deepnets4eo.cli.main import main; raise SystemExit(main())"
 
 
 def make_inputs(folder: Path) -> dict[str, list[str]]:
@@ -91,9 +90,9 @@ def measure(states: dict[str, Path], words: list[str], turns: int) -> dict[str, 
     """Return (processor seconds, peak MB) of each turn of each state; the first run of a state is not counted."""
     runs: dict[str, list[tuple[float, float]]] = {name: [] for name in states}
     for _ in range(turns + 1):
-        for name, root in states.items():
+        for name, root in states.items():  # Python imports from the folder that it starts in before all others
             os.environ["PYTHONPATH"] = str(root)
-            runs[name].append(run_apart([sys.executable, "-c", START, *words]))
+            runs[name].append(run_apart([sys.executable, "-m", "deepnets4eo", *words], folder=root))
     return {name: each[1:] for name, each in runs.items()}
 
 

@@ -8,7 +8,7 @@ import rasterio
 from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 
-from deepnets4eo.rasters import Layer, cache_bytes, gdal_cache
+from deepnets4eo.rasters import Layer, cache_bytes, gdal_cache, widen_cache
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, MAX_CACHE_BYTES, WHOLE_BYTES, WINDOW_PX
 
 
@@ -88,6 +88,22 @@ def test_files_that_fit_are_kept_whole(tmp_path: Path) -> None:
     assert CACHE_BYTES < WIDE.nbytes + (44_000 * 512 * 2) < WHOLE_BYTES
     assert cache_bytes(tiled, None) >= WIDE.nbytes
     assert cache_bytes(tiled.subset([1]), tiled.subset([1])) == cache_bytes(tiled), "of the bands that are read"
+
+
+def test_images_opened_within_a_job_widen_its_cache_to_its_end(tmp_path: Path) -> None:
+    tiled = Layer.open(write_geotiff(tmp_path / "a.tif", WIDE, sparse_ok=True, interleave="pixel", **TILED))
+    with rasterio.Env():
+        before = limit()
+        widen_cache(tiled, tiled)
+        assert limit() == before, "no job is running"
+        with gdal_cache():
+            widen_cache(tiled, tiled)
+            assert limit() == cache_bytes(tiled, tiled) > CACHE_BYTES
+            widen_cache(tiled)
+            with gdal_cache():
+                assert limit() == cache_bytes(tiled, tiled)
+            assert limit() == cache_bytes(tiled, tiled)
+        assert limit() == before
 
 
 def test_a_mosaic_of_striped_files_is_as_wide_as_all(tmp_path: Path) -> None:
