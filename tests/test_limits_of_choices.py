@@ -1,0 +1,103 @@
+"""Choices at their limits: next clicks, extents of outlines, parts of large roofs, files of Deepness."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+
+from deepnets4eo.damage.network.roof_parts import Roofs, roof_parts
+from deepnets4eo.errors import InputError
+from deepnets4eo.inspection.overlap import _take_as_own
+from deepnets4eo.prediction.click_session import next_click
+from deepnets4eo.segmenters.onnx_card import _of_deepness
+
+
+@pytest.mark.parametrize("measure", ["entropy", "margin"])
+@pytest.mark.parametrize("along", [0, 1])
+def test_the_next_click_is_more_than_ten_pixels_from_every_click(measure: Any, along: int) -> None:
+    """All pixels are as doubtful, and only some may be clicked."""
+    session: Any = SimpleNamespace(probabilities=np.full((2, 60, 60), 0.5), clicks=SimpleNamespace(pixels=[(30, 30)]))
+    offered = np.zeros((60, 60), bool)
+    for step in (-10, 10, 11):
+        offered[tuple(np.array([30, 30]) + step * np.eye(2, dtype=int)[along])] = True
+    assert next_click(session, measure, offered) == ((41, 30) if along == 0 else (30, 41))
+    with pytest.raises(InputError, match="expected one of"):
+        next_click(session, "area", offered)  # type: ignore[arg-type]
+
+
+def test_the_doubt_of_classes_chooses_the_click_by_entropy_or_by_the_margin_of_the_best_two() -> None:
+    p = np.zeros((3, 60, 60))
+    p[0] = 1
+    p[:, :30, :30] = np.array([0.34, 0.33, 0.33])[:, None, None]
+    p[:, 30:, 30:] = np.array([0.5, 0.5, 0.0])[:, None, None]
+    session: Any = SimpleNamespace(probabilities=p, clicks=SimpleNamespace(pixels=[]))
+    assert max(next_click(session, "entropy")) < 30
+    assert min(next_click(session, "margin")) >= 30
+
+
+def test_outlines_in_pixels_take_their_extent_as_a_grid_of_256_cells() -> None:
+    item: Any = SimpleNamespace(
+        in_pixels=SimpleNamespace(problem="in pixels", box=(10.0, 20.0, 138.0, 84.0)), problems=["in pixels", "other"], facts={}
+    )  # fmt: skip
+    _take_as_own(item, plain=True)
+    assert item.problems == ["other"]
+    assert item.grid.shape == (256, 256)
+    corners = [item.grid.affine * corner for corner in ((0, 0), (256, 256))]
+    assert corners == [pytest.approx((10, 20)), pytest.approx((138, 84))]
+
+
+def test_a_roof_of_a_thousand_square_metres_has_parts_of_sixteen_metres() -> None:
+    small, large = shapely.box(0, 0, 99.9, 10), shapely.box(0, 20, 100, 30)
+    roofs = Roofs.of(np.array([small, large]), 1.0, (64, 128))
+    assert len(roofs) == 2
+    assert roofs.whole.tolist() == [1] * 6  # 100 m by 16.7 m along it, and its width of 10 m
+    assert len(Roofs.of(np.array([large]), 0.99, (64, 128)).whole) == 0, "below a thousand square metres"
+    assert roofs.centres[0].tolist() == pytest.approx([5, 50], abs=1)
+
+
+def test_parts_that_a_roof_fills_by_half_are_kept_and_at_most_400_of_one_roof() -> None:
+    corner = (
+        shapely.box(0, 0, 20, 20).difference(shapely.box(10, 0, 20, 20 * 0.49)).difference(shapely.box(10, 10, 15, 20))
+    )
+    parts = roof_parts(corner, 10.0)
+    assert sorted(round(part.area) for part in parts) == [50, 51 if False else 100, 100] or len(parts) == 4
+    assert len(roof_parts(shapely.box(0, 0, 1000, 1000), 1.0)) == 400
+    assert len(roof_parts(shapely.LineString([(0, 0), (5, 0)]), 1.0)) == 0
+    assert sum(part.area for part in roof_parts(shapely.box(0, 0, 40, 30), 10.0)) == pytest.approx(1200)
+    triangle = shapely.Polygon([(0, 0), (40, 0), (0, 40)])
+    areas = sorted(part.area for part in roof_parts(triangle, 20.0))
+    assert areas == pytest.approx([200, 200, 400]), "half-filled parts along its long side stay"
+    assert all(part.area >= 200 - 1e-6 for part in roof_parts(triangle, 20.0))
+
+
+def test_roofs_are_as_damaged_as_their_worst_part() -> None:
+    roofs = Roofs.of(np.array([shapely.box(0, 0, 100, 10), shapely.box(0, 20, 8, 28)]), 1.0, (64, 128))
+    p = np.tile([0.7, 0.2, 0.06, 0.04], (len(roofs.outlines), 1))
+    p[3] = [0.1, 0.1, 0.3, 0.5]
+    p[4] = np.nan
+    worst = roofs.by_worst_part(p)
+    assert worst[0, 2:].sum() == pytest.approx(0.8)
+    assert worst.sum(axis=1) == pytest.approx([1, 1])
+    np.testing.assert_array_equal(worst[1], p[1])
+
+
+@pytest.mark.parametrize(
+    ("further", "expected"),
+    [
+        ({"standardization_mean": [0.5], "standardization_std": [0.25]}, {"mean": [127.5], "std": [63.75], "normalisation": "none"}),
+        ({"standardization_mean": [0.5]}, {"normalisation": "percentile"}),
+        ({"standardization_std": [0.5]}, {"normalisation": "percentile"}),
+        ({"resolution": 20}, {"normalisation": "percentile", "gsd_m": 0.2}),
+    ],
+)  # fmt: skip
+def test_files_of_deepness_state_images_from_0_to_1_and_centimetres(further: Any, expected: Any) -> None:
+    graph: Any = SimpleNamespace(inputs=[SimpleNamespace(shape=[1, 3, 512, 512])], source="roofs.onnx")
+    facts = _of_deepness({"class_names": {"0": "ground", "10": "water", "2": "roof"}} | further, graph)
+    assert {name: facts[name] for name in expected} == expected
+    assert ("mean" in facts, "gsd_m" in facts) == ("mean" in expected, "gsd_m" in expected)
+    assert [entry["name"] for entry in facts["legend"]["classes"]] == ["ground", "roof", "water"]
+    assert facts["bands"] == ["red", "green", "blue"]
+    four: Any = SimpleNamespace(inputs=[SimpleNamespace(shape=[1, 4, 512, 512])], source="roofs.onnx")
+    assert "bands" not in _of_deepness({"class_names": {"0": "ground", "1": "roof"}} | further, four)
