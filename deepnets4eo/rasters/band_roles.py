@@ -347,8 +347,12 @@ def spectral_bands(names: Sequence[str]) -> list[tuple[str, float | None]]:
     ([('B02', 492), ('B08', 833)], [('B8A', 865), ('B11', 1614), ('LANDSAT B10', None)])
     >>> spectral_bands(["band_1", "band_2", "band_3"])
     [('BAND_1', None), ('BAND_2', None), ('BAND_3', None)]
+    >>> len(spectral_bands(2 * ["band_1", "band_2", "band_3"]))  # of two dates
+    6
     """
-    if all(name.startswith("band_") and states_nothing(name, number) for number, name in enumerate(names, start=1)):
+    of_a_date = len({*names})  # a scene of several dates counts the bands of each
+    counted = (states_nothing(name, 1 + index % of_a_date) for index, name in enumerate(names))
+    if all(name.startswith("band_") for name in names) and all(counted):
         return [(name.upper(), None) for name in names]
     usual, numbered = [name_band(name) for name in names], _numbered(names)
     numbering = _numbering({*numbered.values()}, "")
