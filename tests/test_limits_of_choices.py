@@ -1,5 +1,6 @@
 """Choices at their limits: next clicks, extents of outlines, parts of large roofs, files of Deepness."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,8 @@ from deepnets4eo.inspection.overlap import _take_as_own
 from deepnets4eo.points.local_planes import normal_disagreement
 from deepnets4eo.prediction.click_session import next_click
 from deepnets4eo.segmenters.onnx_card import _of_deepness
+from deepnets4eo.training.image_masks import MAX_NAMED, ImageMaskFolders
+from deepnets4eo.training.mask_legend import _is_between
 
 
 @pytest.mark.parametrize("measure", ["entropy", "margin"])
@@ -112,3 +115,36 @@ def test_the_scatter_of_normals_is_the_same_wherever_the_points_lie() -> None:
     assert normal_disagreement(flat, index).max() < 1e-3
     line = np.concatenate([points[:1], np.zeros((2, 60))])
     assert normal_disagreement(line, index).tolist() == [0] * 60, "points on a line span no plane"
+
+
+@pytest.mark.parametrize(
+    ("colour", "between"),
+    [
+        ((100, 0, 0), True),
+        ((0, 0, 0), False),
+        ((200, 0, 0), False),
+        ((210, 0, 0), False),
+        ((100, 3, 0), True),
+        ((100, 60, 0), False),
+    ],
+)
+def test_a_blend_lies_on_the_line_between_two_colours(colour: tuple[int, ...], between: bool) -> None:
+    assert _is_between(colour, [(0, 0, 0), (200, 0, 0), (7,)]) is between
+    assert not _is_between(colour, [(0, 0, 0), (0, 0, 0)])
+    assert _is_between((5,), [(0,), (9,)])
+    assert not _is_between((5,), [(7,), (9,)])
+
+
+def test_files_without_a_partner_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for number in range(MAX_NAMED + 2):
+        (tmp_path / "images" / f"{number}.png").touch()
+    (tmp_path / "masks" / "0.png").touch()
+    folders = ImageMaskFolders(tmp_path / "images", tmp_path / "masks")
+    with pytest.raises(InputError, match=rf"{MAX_NAMED + 1} of {MAX_NAMED + 2} images and 1 masks .* and 1 more\."):
+        folders.pairs()
+    (tmp_path / "masks" / "1.png").touch()
+    with pytest.raises(InputError, match=r"\d\.png\. Name each mask") as refused:
+        folders.pairs()
+    assert "more" not in str(refused.value)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import DeviationScores
@@ -64,3 +65,11 @@ def test_parts_add_up_and_void_pixels_count_nowhere(pixels):
     assert all(np.isnan(value) for name, value in DeviationScores().to_dict().items() if name != "sparsification")
     with pytest.raises(InputError, match="expected one shape"):
         whole.update(np.zeros(2), np.zeros(2), np.zeros(3))
+
+
+@pytest.mark.parametrize("times", [1.0, 2.5, 0.4])
+def test_the_factor_is_the_ratio_of_errors_and_deviations_at_nine_tenths_to_half_a_percent(times):
+    """Errors of a normal distribution of this many deviations: intervals of 90 % need the deviations times as many."""
+    error = norm.ppf((np.arange(20_000) + 0.5) / 20_000) * times
+    scores = DeviationScores().update(np.zeros(20_000), error, np.ones(20_000))
+    assert scores.factor == pytest.approx(times, rel=0.006)
