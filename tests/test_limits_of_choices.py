@@ -7,11 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+import torch
 
+from deepnets4eo.cards import VOID
+from deepnets4eo.classification.frozen import _band_statistics
 from deepnets4eo.damage.network.roof_parts import Roofs, roof_parts
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.overlap import _take_as_own
+from deepnets4eo.points.cloud_data import PointPart
 from deepnets4eo.points.local_planes import normal_disagreement
+from deepnets4eo.points.views.training import MIN_LABELLED_SHARE, RenderedViews, ViewLayer
 from deepnets4eo.prediction.click_session import next_click
 from deepnets4eo.segmenters.onnx_card import _of_deepness
 from deepnets4eo.training.image_masks import MAX_NAMED, ImageMaskFolders
@@ -148,3 +153,30 @@ def test_files_without_a_partner_are_named_and_the_others_counted(tmp_path: Path
     with pytest.raises(InputError, match=r"\d\.png\. Name each mask") as refused:
         folders.pairs()
     assert "more" not in str(refused.value)
+
+
+def test_statistics_of_a_band_are_its_mean_deviation_and_deciles() -> None:
+    patches = np.random.default_rng(0).random((2, 3, 6, 7))
+    found = _band_statistics(torch.from_numpy(patches)).numpy()
+    flat = patches.reshape(2, 3, -1)
+    deciles = np.quantile(flat, np.arange(1, 10) / 10, axis=2)  # (9, 2, 3)
+    expected = np.concatenate([flat.mean(axis=2), flat.std(axis=2), np.moveaxis(deciles, 0, 2).reshape(2, -1)], axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    one = _band_statistics(torch.full((1, 1, 1, 1), 5.0)).numpy()
+    assert one.tolist() == [[5.0, 0.0, *[5.0] * 9]]
+
+
+@pytest.mark.parametrize("labelled", [0.49, 0.51])
+def test_snapshots_that_show_few_labelled_points_are_not_learnt_from(labelled: float) -> None:
+    kept: Any = SimpleNamespace(
+        store=SimpleNamespace(append=lambda layers: 7), inputs=SimpleNamespace(names=[]), learnt=[], withheld=[],
+        pixels=np.zeros(256, np.int64),
+    )  # fmt: skip
+    limit = MIN_LABELLED_SHARE * 400
+    labels, part = np.full((20, 20), VOID, np.uint8), np.full((20, 20), PointPart.neither, np.uint8)
+    number = int(limit) - 1 if labelled < 0.5 else int(np.ceil(limit))
+    labels.ravel()[: 2 * number] = 3
+    part.ravel()[:number], part.ravel()[number : 2 * number] = PointPart.learnt, PointPart.withheld
+    RenderedViews.add(kept, {ViewLayer.labels: labels}, part)
+    assert (kept.learnt, kept.withheld) == (([7], [7]) if labelled > 0.5 else ([], []))
+    assert kept.pixels[3] == (number if labelled > 0.5 else 0)
