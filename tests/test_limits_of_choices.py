@@ -13,11 +13,13 @@ from deepnets4eo.cards import VOID
 from deepnets4eo.classification.frozen import _band_statistics
 from deepnets4eo.damage.network.roof_parts import Roofs, roof_parts
 from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.sampled.estimates import estimate_difference
 from deepnets4eo.inspection.overlap import _take_as_own
 from deepnets4eo.points.cloud_data import PointPart
 from deepnets4eo.points.local_planes import normal_disagreement
 from deepnets4eo.points.views.training import MIN_LABELLED_SHARE, RenderedViews, ViewLayer
 from deepnets4eo.prediction.click_session import next_click
+from deepnets4eo.segmenters.clicks import draw_clicks
 from deepnets4eo.segmenters.onnx_card import _of_deepness
 from deepnets4eo.training.image_masks import MAX_NAMED, ImageMaskFolders
 from deepnets4eo.training.mask_legend import _is_between
@@ -180,3 +182,26 @@ def test_snapshots_that_show_few_labelled_points_are_not_learnt_from(labelled: f
     RenderedViews.add(kept, {ViewLayer.labels: labels}, part)
     assert (kept.learnt, kept.withheld) == (([7], [7]) if labelled > 0.5 else ([], []))
     assert kept.pixels[3] == (number if labelled > 0.5 else 0)
+
+
+def test_a_third_of_the_draws_have_no_click_and_the_others_up_to_the_most() -> None:
+    mask = np.full((16, 16), VOID, np.uint8)
+    mask[3, 4:9] = [0, 1, 2, 1, 0]
+    rng = np.random.default_rng(0)
+    drawn = [draw_clicks(mask, 3, rng) for _ in range(2000)]
+    numbers = np.array([len(clicks.rows) for clicks in drawn])
+    assert (numbers == 0).mean() == pytest.approx(0.3, abs=0.03)
+    shares = np.bincount(numbers, minlength=4)[1:] / (numbers > 0).sum()
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.04)
+    for clicks in drawn[:50]:
+        np.testing.assert_array_equal(mask[clicks.rows, clicks.cols], clicks.classes)
+    assert len(draw_clicks(np.full((4, 4), VOID, np.uint8), 3, rng).rows) == 0
+
+
+def test_two_maps_are_compared_if_any_point_has_an_answer() -> None:
+    found = estimate_difference(2, 1, 3, 5, 0.5)
+    assert found.difference == pytest.approx(0.5 * (2 - 1) / 6)
+    assert found.p_value == pytest.approx(1.0)
+    assert estimate_difference(0, 0, 4, 0, 0.5).p_value == 1.0
+    with pytest.raises(InputError, match="no point has an answer"):
+        estimate_difference(0, 0, 0, 5, 0.5)

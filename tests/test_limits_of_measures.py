@@ -65,6 +65,9 @@ def test_two_bands_are_complex_if_a_quarter_of_each_is_on_either_side_of_zero(
         assert values[:2].tolist() == [[0] * 4] * 2
         assert values[2, 0] == half[98] + 1j * part[98]
         assert values[2, 2] == 0, "beyond the image"
+        part[99] = np.nan
+        write_geotiff(path, np.stack([half, part]).reshape(2, 100, 100))
+        assert ComplexImage(path).read(Window(0, 98, 1, 2)).tolist() == [[half[98] + 1j * part[98], 0]], "no data"
     else:
         with pytest.raises(InputError, match="the real and the imaginary part"):
             ComplexImage(path)
