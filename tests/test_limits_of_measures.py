@@ -20,8 +20,10 @@ from deepnets4eo.grid import Window
 from deepnets4eo.interferometry.complex_image import ComplexImage
 from deepnets4eo.interferometry.looks import MIN_LOOKS
 from deepnets4eo.maps.areas import label_area, redraw_blocks
+from deepnets4eo.osm.pbf import Block, _unzigzag, _varints
 from deepnets4eo.outputs.quantity import Quantity, Unit
 from deepnets4eo.points.files.las_crs import _is_elsewhere, _parts
+from deepnets4eo.points.rubble.motion import RigidMotion, rotation_of
 from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as.images import _same_values
 
@@ -195,3 +197,38 @@ def test_rows_of_an_evidence_are_put_in_the_order_of_the_buildings() -> None:
     for index in (["a", "b", "c"], ["a", "a", "7"], [1, 2, 3]):
         with pytest.raises(InputError, match="expected an index of 0 to 2"):
             Site._in_order(site, by_position.set_axis(index), "e")
+
+
+def test_heights_of_a_tilted_surface_are_those_of_the_middles_of_its_cells() -> None:
+    grid = GeoBox((4, 5), Affine(2, 0, 1000, 0, -2, 2000), None)
+    heights = np.full((4, 5), 30.0, np.float32)
+    motion = RigidMotion(
+        rotation_of(np.array([0.002, -0.004, 0.0])), np.array([0.0, 0.0, 0.5]), np.array([1005.0, 1996.0, 30.0])
+    )
+    cols, rows = np.meshgrid(np.arange(5), np.arange(4))
+    middles = np.stack([1001 + 2 * cols, 1999 - 2 * rows, heights], axis=-1).reshape(-1, 3)
+    expected = motion.apply(middles)[:, 2].reshape(4, 5)
+    np.testing.assert_allclose(motion.raise_heights(heights, grid), expected, atol=2e-4)
+    assert motion.tilt_deg == pytest.approx(np.degrees(np.hypot(0.002, 0.004)), rel=1e-4)
+    turned = RigidMotion(
+        rotation_of(np.array([0, 0, np.radians(3)])), np.array([4.0, -5.0, 0]), np.array([1005.0, 1996, 0])
+    )
+    assert turned.turn_deg == pytest.approx(3)
+    moved = turned.grid_of(grid)
+    corner = turned.apply(np.array([[1000.0, 2000.0, 0.0]]))[0, :2]
+    assert moved.affine * (0, 0) == pytest.approx(tuple(corner))
+
+
+def test_ways_and_nodes_of_a_block_without_any_are_none() -> None:
+    assert Block(b"").ways.tolist() == []
+    assert Block(b"").refs.tolist() == []
+    numbers = [0, 1, -1, 64, -64, 300, 2**40, -(2**40)]
+    packed = b"".join(_as_varint(2 * number if number >= 0 else -2 * number - 1) for number in numbers)
+    assert _unzigzag(_varints(packed)).tolist() == numbers
+    assert _varints(b"").tolist() == []
+
+
+def _as_varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; all but the last byte have the highest bit."""
+    parts = [value >> shift & 0x7F for shift in range(0, max(value.bit_length(), 1), 7)]
+    return bytes([*(part | 0x80 for part in parts[:-1]), parts[-1]])
