@@ -23,6 +23,7 @@ from deepnets4eo.segmenters.clicks import draw_clicks
 from deepnets4eo.segmenters.onnx_card import _of_deepness
 from deepnets4eo.training.image_masks import MAX_NAMED, ImageMaskFolders
 from deepnets4eo.training.mask_legend import _is_between
+from deepnets4eo.training.streams import StreamSamples
 
 
 @pytest.mark.parametrize("measure", ["entropy", "margin"])
@@ -205,3 +206,18 @@ def test_two_maps_are_compared_if_any_point_has_an_answer() -> None:
     assert estimate_difference(0, 0, 4, 0, 0.5).p_value == 1.0
     with pytest.raises(InputError, match="no point has an answer"):
         estimate_difference(0, 0, 0, 5, 0.5)
+
+
+@pytest.mark.parametrize(("scenes", "count"), [(10, 4), (4, 10), (5, 5)])
+def test_epochs_visit_every_scene_in_turn_and_each_turn_in_another_order(scenes: int, count: int) -> None:
+    stream: Any = object.__new__(StreamSamples)
+    object.__setattr__(stream, "scenes", scenes)
+    object.__setattr__(stream, "seed", 3)
+    visits = [visit for epoch in range(2 * scenes) for visit in stream._visits(epoch, count)]
+    assert len(visits) == 2 * scenes * count
+    turns = [visits[start : start + scenes] for start in range(0, len(visits), scenes)]
+    for number, turn in enumerate(turns):
+        assert {visit for _, visit in turn} == {number}
+        assert len({seed for seed, _ in turn}) == scenes
+    assert len({tuple(seed for seed, _ in turn) for turn in turns}) > 1
+    assert len({seed for seed, _ in visits}) == scenes

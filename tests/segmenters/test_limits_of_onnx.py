@@ -9,6 +9,7 @@ from scipy.ndimage import uniform_filter
 from scipy.special import expit
 
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.segmenters.onnx_card import _are_numbers, _layer, _side
 from deepnets4eo.segmenters.onnx_segmenter import (
     DYNAMIC_WORLD,
     OnnxSegmenter,
@@ -112,3 +113,63 @@ def test_the_halo_is_how_far_a_pixel_reaches_in_steps_of_8_and_a_quarter_of_a_ti
     assert measure_halo(probed, 128) == halo
     still: Any = SimpleNamespace(inputs=probed.inputs, raw_output=lambda image: np.zeros((1, 1, 128, 128)))
     assert measure_halo(still, 128) == 0
+
+
+@pytest.mark.parametrize(
+    ("stated", "bands", "mean", "std", "high"),
+    [
+        ({"normalisation": "imagenet"}, 3, [123.675, 116.28, 103.53], [58.395, 57.12, 57.375], 255),  # 0.485 of 255 …
+        ({"normalisation": "percentile"}, 2, [0, 0], [255, 255], 255),
+        ({"normalisation": "none", "mean": [5, 6], "std": [2, 4]}, 2, [5, 6], [2, 4], 1),
+        ({"normalisation": "none", "scale": 0.001, "offset": -0.5}, 2, [500, 500], [1000, 1000], 1),
+        ({"normalisation": "none"}, 2, [0, 0], [1, 1], 1),
+    ],
+)
+def test_values_are_scaled_as_a_file_states(stated: Any, bands: int, mean: Any, std: Any, high: float) -> None:
+    layer = _layer(list("abcd"[:bands]), stated, "a.onnx")
+    assert (layer.mean, layer.std) == (pytest.approx(mean), pytest.approx(std))
+    assert (layer.low, layer.high) == (0, high)
+
+
+@pytest.mark.parametrize(
+    ("stated", "bands", "words"),
+    [
+        ({"normalisation": "imagenet"}, 4, "has 4 bands, but normalisation=imagenet"),
+        ({"normalisation": "none", "std": [1, 0]}, 2, "a deviation of 0"),
+        ({"normalisation": "none", "mean": [1], "std": [1, 2]}, 2, "means or deviations of 1 bands"),
+        ({"normalisation": "none", "mean": [1, 2], "std": [1]}, 2, "means or deviations of 2 bands"),
+    ],
+)
+def test_scaling_that_does_not_fit_the_bands_is_refused(stated: Any, bands: int, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        _layer(list("abcd"[:bands]), stated, "a.onnx")
+    with pytest.raises(InputError, match="one of them twice"):
+        _layer(["a", "a"], {"normalisation": "none"}, "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("values", "are"),
+    [
+        ([1, 2.5], True),
+        ([], True),
+        ([True], False),
+        ([float("nan")], False),
+        ([float("inf")], False),
+        (["1"], False),
+        (3, False),
+    ],
+)
+def test_numbers_of_a_card_are_finite_and_no_truths(values: Any, are: bool) -> None:
+    assert _are_numbers(values) is are
+
+
+def test_a_graph_takes_squares_or_any_size() -> None:
+    def graph(*shape: Any) -> Any:
+        return SimpleNamespace(inputs=[SimpleNamespace(shape=shape)], source="a.onnx")
+
+    assert _side(graph(1, 3, 256, 256), "nchw") == 256
+    assert _side(graph(1, 256, 256, 3), "nhwc") == 256
+    assert _side(graph(1, 3, None, None), "nchw") is None
+    for oblong, layout in ((graph(1, 3, 256, 512), "nchw"), (graph(1, 3, 256, 256), "nhwc")):
+        with pytest.raises(InputError, match="expected squares, or any size"):
+            _side(oblong, layout)
