@@ -110,8 +110,10 @@ def figure_findings(figures: dict[str, Any]) -> list[Finding]:
     """Return a caution if so much is flooded that the map reflects the images rather than a flood."""
     area = figures["area"]
     flood, seen = Quantity.read(area, "flood"), Quantity.read(area, "seen")
-    if unknown_area(area) is None and seen.value and flood.value > MAX_FLOODED_SHARE * seen.value:
-        return [Finding("most_flooded", "caution", {"share": area["flood_share"]})]
+    unknown = unknown_area(area)
+    looked_at = seen.value + (0.0 if unknown is None else unknown.value)
+    if looked_at and flood.value > MAX_FLOODED_SHARE * looked_at:
+        return [Finding("most_flooded", "caution", {"share": flood.value / looked_at})]
     return []
 
 

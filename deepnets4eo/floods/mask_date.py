@@ -19,6 +19,7 @@ class MaskDate(WaterDate):
     kind: ClassVar[str] = "map"
     in_words: ClassVar[str] = "a map of water"
     is_image: ClassVar[bool] = False
+    shows_lasting: ClassVar[bool] = True
 
     def water(self, tile: Tile) -> FloatImage:
         """Return 0 or 1, NaN if not seen."""

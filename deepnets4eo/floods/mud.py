@@ -26,6 +26,7 @@ from deepnets4eo.floods.common_colours import common_colours
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import crowns
+from deepnets4eo.floods.permanent import first_by_appearance
 from deepnets4eo.floods.recognition import Recognition, RecognitionRules, measure_recognition
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
 from deepnets4eo.grid import Window
@@ -258,7 +259,7 @@ def with_mud(
 
 def measure_mud(scene: Scene, mapper: WaterMapper, labels: Layer) -> MuddyGround | None:
     """Return the muddy ground of a scene, from windows of a large one; None if not both dates are fine red, green and blue."""
-    first = _first(mapper)
+    first = first_by_appearance(mapper)
     if first is None:
         return None
     whole = max(labels.shape) <= RecognitionRules.max_whole_px
@@ -287,7 +288,7 @@ def write_with_mud(labels: Layer, path: Path, scene: Scene, mapper: WaterMapper,
 
     Only dry ground becomes flood. Crowns next to it have no data, since they may hide water. Water known from before that has the colour of the flood is permanent.
     """
-    first = _first(mapper)
+    first = first_by_appearance(mapper)
     assert first is not None
     with CogWriter(path, labels.grid, nodata=NOT_SEEN) as writer:
         for window in writer.windows:
@@ -319,13 +320,6 @@ class WithMud(LayerView):
         limited = np.minimum(shares, round((1 - MudRules.sure) * Packed.one))
         is_dry_band = (np.array(bands) == 1)[:, None, None]
         return np.where(is_mud & is_dry_band, limited, shares).astype(shares.dtype), valid
-
-
-def _first(mapper: WaterMapper) -> str | None:
-    """Return the name of the first date before that is fine red, green and blue as POST is; None if there is none."""
-    if not mapper.dates[POST].by_appearance:
-        return None
-    return next((name for name in mapper.before if mapper.dates[name].by_appearance), None)
 
 
 def _pair(scene: Scene, first: str, window: Window) -> tuple[FloatImage, FloatImage, Mask]:

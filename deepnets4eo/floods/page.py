@@ -43,14 +43,23 @@ def flood_page(opened: FloodScene, drawn: Drawn, summary: dict[str, Any], langua
         TITLES[mapped], COLOURS[mapped], polygons, None if unknown is None else Quantity.read(area, name), language
     )
     pixels = Layer(LabelMask(drawn.labels, mapped))
-    water = Overlay(
-        "Water, pixel by pixel", pixels, is_visible=unknown is not None, unknown="Not known", is_unknown_visible=True
-    )
+    overlays = [
+        Overlay(
+            "Water, pixel by pixel",
+            pixels,
+            is_visible=unknown is not None,
+            unknown="Not known",
+            is_unknown_visible=True,
+        )
+    ]
+    if mapped == FLOOD and Quantity.read(area, "permanent_water").value:
+        lasting = Layer(LabelMask(drawn.labels, PERMANENT_WATER))
+        overlays.append(Overlay("Permanent water", lasting, colour=COLOURS[PERMANENT_WATER]))
     return RegionPage(
         KIND, "Water", "Probability", page_headline(summary, language), _facts(opened, summary, language), CAVEATS, classes, numbers,
         {role: opened.pictures[name] for role, name in layers.items()},
         {role: summary[name] for role, name in layers.items()},
-        overlays=(water,), language=page_language(language),
+        overlays=overlays, language=page_language(language),
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.mud import WithMud, with_mud
 from deepnets4eo.floods.options import LABELS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.page import COLOURS, TITLES
+from deepnets4eo.floods.permanent import write_proven_water
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water, write_without_flood
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.maps import Drawn, Measured, Style, scored_polygons, write_labels_and_score
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 LAYER, BUILDINGS = "flood", "buildings"  # of flood.gpkg
 MUDDY = "muddy.tif"  # labels with muddy water that was found by its colour
+PROVEN = "proven.tif"  # labels whose permanent water is known from a date before
 SURE = "sure.tif"  # labels of a scene in which water is not recognised, or no flood is expected
 
 
@@ -82,17 +84,20 @@ def _sure_labels(
     recognition = measure_recognition(opened.scene, mapper, labels)
     if event.is_flood is not False:
         labels, recognition = with_mud(labels, path.with_name(MUDDY), opened.scene, mapper, recognition)
+    labels, of_age = write_proven_water(labels, path.with_name(PROVEN), opened.scene, mapper)
     # whoever maps a flood states that there is one: colours of which nothing is found do not prove that there is none
     flooded = True if event.is_flood is None and mapper.dates[POST].by_appearance else event.is_flood
     doubt = recognition.finding(flooded, "look_for_water")
     first = [] if doubt is None else [doubt]
     of_dates = [*level_findings(mapper), *mode_findings(mapper)]
-    findings = [*first, *recognition.mud_finding(), *event.findings(), *opened.findings, *of_dates]
+    is_in_order = event.date_pre and event.date_post and not event.has_reversed_dates
+    order = () if is_in_order else recognition.order_finding()
+    findings = [*first, *order, *recognition.mud_finding(), *event.findings(), *opened.findings, *of_dates]
     if event.is_flood is False and mapper.dates[POST].by_appearance:
         sure = write_without_flood(labels, path) or labels
         return sure, [*_dry_hazard(event, sure is not labels), *findings]
     if doubt is None:
-        return labels, findings
+        return labels, [*findings, *of_age]
     reach_m = recognition.doubted_m(flooded)
     return write_sure_water(labels, path, opened.scene, mapper, opened.outlines, dry, reach_m), findings
 

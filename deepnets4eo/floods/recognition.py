@@ -24,6 +24,7 @@ from deepnets4eo.floods.ground_pattern import PATTERN_PX, same_pattern
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import SurfaceRules, crowns
+from deepnets4eo.floods.permanent import first_by_appearance, soil_by_date
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
 from deepnets4eo.grid import Window, crop, grow_shapes
 from deepnets4eo.outputs import Finding, Phrase
@@ -46,6 +47,10 @@ class RecognitionRules:
     lost_reach_m: float = 80.0
     max_known_share: float = 0.9  # of visible ground: more is no river or lake, but an image as dark as water
     min_new_share: float = 0.002  # of the ground, for a flood that was recognised
+    # Of the ground, and of new water, from which known water that is dry now speaks for swapped images. Swapped, 0.18 to 0.67 of the ground fell
+    # dry at six floods (Florence 480 and 520, Harvey 126, Midwest 00 and 06, Nepal 408) and at most 0.04 was new; in order, mud hid a river of 0.06 (Harvey 377).
+    min_receded_share: float = 0.1
+    min_receded_per_new: float = 5.0
     min_open_share: float = 0.3  # of a window without roofs and crowns
     eaves_m: float = 3.0  # how far walls and eaves reach over outlines
     max_water_probability: float = 0.1  # of surely dry ground, measured by infrared or radar
@@ -61,6 +66,7 @@ class Recognition:
     known, lost : numbers of pixels of water known from before, and of the pixels among them that do not show as water
     sure : share of known water that is sure, such as water of a map
     small : whether the image is too small for a surface of water, such as a patch around one building
+    receded : number of pixels of known water that show as dry ground, or as brown soil that was darker
     muddy : "found" if muddy water was found by its colour, "suspected" if ground may be muddy water, else ""; see `mud.py`
     """
 
@@ -70,6 +76,7 @@ class Recognition:
     lost: int = 0
     sure: float = 0.0
     small: bool = False
+    receded: int = 0
     muddy: Literal["", "found", "suspected"] = ""
 
     @property
@@ -115,6 +122,19 @@ class Recognition:
             return Finding("water_not_told", "caution", values)
         return Finding("water_not_told", "caution", {**values, "reach_m": reach_m}, wording="water_not_told_nearby")
 
+    def order_finding(self) -> tuple[Finding, ...]:
+        """Report that the images seem to be in the wrong order if much of the known water receded, and little water is new."""
+        is_much = self.receded >= RecognitionRules.min_receded_share * self.seen
+        if (
+            self.muddy
+            or not self.receded
+            or not is_much
+            or self.receded < RecognitionRules.min_receded_per_new * self.new
+        ):
+            return ()
+        values = {"dried": self.receded / self.seen, "flooded": self.new / self.seen}
+        return (Finding("dates_swapped", "caution", values, wording="water_fell_back"),)
+
     def mud_finding(self) -> tuple[Finding, ...]:
         """Report that muddy water was found by its colour, and the limits of that method."""
         return (Finding("muddy_water_found", "note"),) if self.muddy == "found" else ()
@@ -149,21 +169,22 @@ def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Rec
     small = max(labels.shape) <= RecognitionRules.max_whole_px
     side = max(labels.shape) if small else RecognitionRules.window_px
     windows = spread_windows(labels.shape, (side, side), 1 if small else RecognitionRules.windows)
-    counts = np.zeros(5, np.int64)
+    counts = np.zeros(6, np.int64)
     for window in windows:
         counts += [mask.sum() for mask in _water_in(scene, mapper, labels, window)]
-    seen, new, known, lost, sure = counts.tolist()
-    return Recognition(seen, new, known, lost, sure / max(known, 1), mapper.is_patch(labels.shape))
+    seen, new, known, lost, sure, receded = counts.tolist()
+    return Recognition(seen, new, known, lost, sure / max(known, 1), mapper.is_patch(labels.shape), receded)
 
 
 class _WaterMasks(NamedTuple):
-    """Seen ground (h, w), new water, water known from before, what of it the map shows as dry ground, and what of it is sure."""
+    """Seen ground (h, w), new water, water known from before, what of it the map shows as dry ground, what of it is sure, and what of it receded."""
 
     seen: Mask
     new: Mask
     known: Mask
     lost: Mask
     sure: Mask
+    receded: Mask
 
 
 def _water_in(scene: Scene, mapper: WaterMapper, labels: Layer, window: Window) -> _WaterMasks:
@@ -172,7 +193,9 @@ def _water_in(scene: Scene, mapper: WaterMapper, labels: Layer, window: Window) 
     new = classes == FLOOD if mapper.before else ~dry
     known, sure = mapper.known_water(scene.read(window))
     known = parts_with(known & seen, known & seen, SurfaceRules.min_area_m2 / mapper.pixel_m2)
-    return _WaterMasks(seen, seen & new, known, known & dry, known & sure)
+    was_soil, is_soil = soil_by_date(scene, mapper, window)
+    receded = known & ~was_soil & (dry | is_soil)
+    return _WaterMasks(seen, seen & new, known, known & dry, known & sure, receded)
 
 
 def write_sure_water(
@@ -254,7 +277,7 @@ def _measured_dry(window: Window, probability: Layer | None) -> Mask:
 
 def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: NDArray[np.object_] | None) -> Mask:
     """Return the mask (h, w) of ground with its earlier pattern, without crowns and buildings, which rise above water."""
-    first = next((name for name in mapper.before if mapper.dates[name].by_appearance), None)
+    first = first_by_appearance(mapper)
     if first is None:
         return np.zeros((window.height, window.width), bool)
     wide = window.grow(PATTERN_PX)

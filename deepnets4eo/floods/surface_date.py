@@ -40,6 +40,7 @@ class SurfaceDate(WaterDate):
     optical: ClassVar[bool] = True
     by_appearance: ClassVar[bool] = True
     uses_network: ClassVar[bool] = True
+    shows_lasting: ClassVar[bool] = True
     halo_px: ClassVar[int] = 128  # a body of water is recognised by its surroundings
 
     tone: SceneTone | None = None

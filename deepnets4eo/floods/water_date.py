@@ -146,6 +146,7 @@ class WaterDate(ABC):
     Class attributes: `kind`, as products state it; `in_words`, for the log; `expects`, the bands, for messages;
     `optical`: clouds can be seen in it, and it is registered by its pixels; `side_looking`: relief hides ground;
     `by_appearance`: water is found by how the ground looks, not by a measured quantity; `uses_network`;
+    `shows_lasting`: whether `lasting_water` returns the water of the date;
     `wants_cloud_mask`: clouds are mistaken for water; `halo_px`: pixels around a tile that decide in it.
 
     Parameters
@@ -161,6 +162,7 @@ class WaterDate(ABC):
     side_looking: ClassVar[bool] = False
     by_appearance: ClassVar[bool] = False
     uses_network: ClassVar[bool] = False
+    shows_lasting: ClassVar[bool] = False
     wants_cloud_mask: ClassVar[bool] = False
     is_image: ClassVar[bool] = True
     halo_px: ClassVar[int] = 64

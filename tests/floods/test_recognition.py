@@ -347,7 +347,12 @@ def test_water_known_from_before_is_of_parts_of_a_minimum_area_on_the_ground(pix
     classes = np.where(known, DRY, FLOOD).astype(np.uint8)
     classes[9, 5] = NOT_SEEN
     labels = Layer.open(classes[None])
-    mapper: Any = SimpleNamespace(before=("pre",), pixel_m2=pixel_m2, known_water=lambda sample: (known, known))
+    mapper: Any = SimpleNamespace(
+        dates={"post": SimpleNamespace(by_appearance=False)},
+        before=("pre",),
+        pixel_m2=pixel_m2,
+        known_water=lambda sample: (known, known),
+    )
     scene: Any = SimpleNamespace(read=lambda window: None)
     masks = _water_in(scene, mapper, labels, whole(labels.grid))
     assert masks.known.sum(axis=1).nonzero()[0].tolist() == [2]

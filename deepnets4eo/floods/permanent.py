@@ -1,0 +1,104 @@
+"""Permanent water that the image before proves: brown soil that became dark is none, and other ground that looks like water now is not known.
+
+Takes scenes whose dates are fine red, green and blue, in which a network or surfaces of one colour show water.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.floods.layer_names import POST
+from deepnets4eo.floods.mapper import WaterMapper
+from deepnets4eo.floods.optical import SurfaceRules
+from deepnets4eo.floods.thresholds import NOT_SEEN, PERMANENT_WATER
+from deepnets4eo.grid import Window
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import CogWriter, Layer, Scene, excess_green
+
+
+@dataclass(frozen=True)
+class SoilRules:
+    """Rules for when a surface is bare soil rather than water, by its mean colour in a small window; brightness is of 255.
+
+    Looked at: fields of Florence 520 have an excess green over brightness of 0.04 to 0.06 and red above blue over brightness of 0.05 to 0.08,
+    those of Santa Rosa 115 0.02 and 0.06. Water: a brown river 0.08 and 0.05 (Harvey 377), lakes and ponds 0.2 to 0.3 (Midwest, Nepal, Florence 318).
+    Fields under water are 25 to 35 darker than before, compared with the rest of the scene; rivers become brighter in a flood.
+    """
+
+    window_px: int = SurfaceRules.chroma_window_px
+    max_greenness: float = 0.07
+    min_redness: float = 0.03
+    min_darkening: float = 12.0
+    shore_px: int = SurfaceRules.core_depth_px  # the shore of known water is as old as the water
+    min_unknown_share: float = 0.01  # of the ground; less does not change the figures
+
+
+def is_darkened_soil(before: FloatImage, after: FloatImage) -> Mask:
+    """Mark ground (h, w) that is brown like soil in the image before and darker after, compared with the scene. Images are (3, h, w), of 255."""
+    red, green, blue = (scipy.ndimage.uniform_filter(band, SoilRules.window_px) for band in before)
+    total = np.maximum(red + green + blue, 1)
+    brown = (excess_green(red, green, blue) < SoilRules.max_greenness * total) & (
+        red - blue > SoilRules.min_redness * total
+    )
+    change = scipy.ndimage.uniform_filter(after.mean(axis=0) - before.mean(axis=0), SoilRules.window_px)
+    return np.asarray(brown & (change < np.median(change) - SoilRules.min_darkening))
+
+
+def soil_by_date(scene: Scene, mapper: WaterMapper, window: Window) -> tuple[Mask, Mask]:
+    """Return ground (h, w) that was brown soil and became darker, and ground that is brown soil and was darker.
+
+    Both are empty unless both dates are fine red, green and blue."""
+    first = first_by_appearance(mapper)
+    if first is None:
+        nowhere = np.zeros((window.height, window.width), bool)
+        return nowhere, nowhere
+    wide = window.grow(SoilRules.window_px)
+    sample = scene.read(wide, [first, POST])
+    before, after = (np.nan_to_num(sample[name]).astype(np.float32) for name in (first, POST))
+    inner = window.within(wide).slices
+    return is_darkened_soil(before, after)[inner], is_darkened_soil(after, before)[inner]
+
+
+def first_by_appearance(mapper: WaterMapper) -> str | None:
+    """Return the name of the first date before that is fine red, green and blue as POST is; None if there is none."""
+    if not mapper.dates[POST].by_appearance:
+        return None
+    return next((name for name in mapper.before if mapper.dates[name].by_appearance), None)
+
+
+def write_proven_water(
+    labels: Layer, path: Path, scene: Scene, mapper: WaterMapper
+) -> tuple[Layer, tuple[Finding, ...]]:
+    """Write a map whose permanent water is known from a date before, and return it with the finding how much is not known.
+
+    Other ground that looks like water after is not known to be dry, flooded or permanent water: it has no data. The map is returned unchanged if
+    nearly all permanent water is known, or if a date before measures water, such as by infrared or radar.
+    """
+    if first_by_appearance(mapper) is None or not all(mapper.dates[name].shows_lasting for name in mapper.before):
+        return labels, ()
+    unknown = seen = 0
+    with CogWriter(path, labels.grid, nodata=NOT_SEEN) as writer:
+        for window in writer.windows:
+            classes, valid = labels.read(window)
+            unproven = valid & (classes[0] == PERMANENT_WATER)
+            if unproven.any():
+                unproven &= ~_proven_water(scene, mapper, window)
+            unknown, seen = unknown + int(unproven.sum()), seen + int(valid.sum())
+            writer.write(window, np.where(valid & ~unproven, classes[0], NOT_SEEN).astype(np.uint8))
+    share = unknown / max(seen, 1)
+    if share < SoilRules.min_unknown_share:
+        return labels, ()
+    return Layer.open(path), (Finding("age_of_water_unknown", "note", {"share": share}),)
+
+
+def _proven_water(scene: Scene, mapper: WaterMapper, window: Window) -> Mask:
+    """Return water (h, w) of a date before with its shore, without soil that became darker."""
+    wide = window.grow(mapper.tiling.halo_px)
+    known, _ = mapper.known_water(scene.read(wide))
+    known &= ~soil_by_date(scene, mapper, wide)[0]
+    return np.asarray(scipy.ndimage.binary_dilation(known, iterations=SoilRules.shore_px)[window.within(wide).slices])
