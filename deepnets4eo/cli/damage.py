@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +37,7 @@ from deepnets4eo.formats import check_exist
 from deepnets4eo.outputs import EventInfo
 
 if TYPE_CHECKING:
+    from deepnets4eo.damage import DamageJob, DamageMap
     from deepnets4eo.outputs import Finding
 
 
@@ -117,21 +118,28 @@ def damage(
             )
         result, paths = job.write_again()
         show_result(result.headline(), *paths.values())
-        return
-    if dry_run:
-        lines, account = job.describe()
-        for line in lines:
-            echo(line)
-        show_footprints(account)
-        ask_for_hazard(about.name)
-        return
-    with who.executor() as executor:
-        made = job.run(progress, executor)
-    if made is None:
-        assert share is not None
-        echo(part_is_done(share, out))
-        return
-    result, paths = made
+    elif dry_run:
+        _show_foreseen(job)
+    else:
+        with who.executor() as executor:
+            made = job.run(progress, executor)
+        if share is not None:
+            echo(part_is_done(share, out))
+        if made is not None:
+            _show_map(*made)
+
+
+def _show_foreseen(job: DamageJob) -> None:
+    """Show what a job would do."""
+    lines, account = job.describe()
+    for line in lines:
+        echo(line)
+    show_footprints(account)
+    ask_for_hazard(job.event.name)
+
+
+def _show_map(result: DamageMap, paths: Mapping[str, Path]) -> None:
+    """Show a map that is written; ends the verb with status 3 if the map must not be used."""
     echo("Open report.html in a browser, damage.qgz in QGIS.")
     show_footprints(result.footprints)
     show_result(result.headline(), *paths.values())

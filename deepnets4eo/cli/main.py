@@ -8,7 +8,8 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -100,6 +101,8 @@ CUT_OFF = (
     "and of its dependencies, or install them again; --debug shows the module."
 )
 INTERRUPTED = 130  # the shell's code for Ctrl-C
+# Errors that end in one line; typer's errors and those of threads are RuntimeErrors, of which all others are raised again
+ENDINGS = (DeepNets4EOError, OSError, MemoryError, UsageProblem, KeyboardInterrupt, RuntimeError)
 
 # Words that users try as options, and how the verbs that have --event take them.
 EVENT_WORDS = {"--hazard": "name=HAZARD", "--disaster": "name=HAZARD", "--event-name": "name=HAZARD"}
@@ -214,57 +217,68 @@ def main(arguments: list[str] | None = None) -> int:
     debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
     _set_up_messages(debug)
     command = typer.main.get_command(app)
-    hooks = sys.unraisablehook, sys.excepthook
-    sys.unraisablehook, sys.excepthook = _log_unraisable, _log_printed
-    raises, logging.raiseExceptions = logging.raiseExceptions, debug  # a record that cannot be written: no traceback
-    try:
-        if any(word.startswith("--out") for word in arguments):
-            stated_time()  # refused before the work, not when its products are written
-        with allow_user_files(arguments), name_missing_extra():
-            result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
-    except CompleteError as error:  # not an error of whoever starts a job again until it is done
-        echo(str(error), err=True)
-        return show_findings(findings_of(error.out))
-    except DeepNets4EOError as error:
-        if debug:
-            raise
-        echo(f"Error: {error}", err=True)
-        return error.status
-    except (OSError, MemoryError) as error:
-        if debug or isinstance(error, BrokenPipeError):
-            raise
-        echo(f"Error: {visible(system_error(error), one_line=True)}", err=True)
-        return 1
-    except UsageProblem as error:
-        message = unknown_option(error)
-        if message is not None:
-            error.possibilities = None  # type: ignore[attr-defined]  # else they are printed behind the message
-        error.message = visible(message or error.message)  # type: ignore[attr-defined]
-        error.show()  # type: ignore[attr-defined]
-        return 2
-    except typer.Abort as error:
-        if not isinstance(cause := error.__cause__, EOFError):
-            result = INTERRUPTED
-        elif debug:
-            raise cause from None
-        else:  # Python's, of a module whose compiled copy is cut off; typer makes an abort of it
-            echo(f"Error: {CUT_OFF.format(reason=visible(str(cause), one_line=True))}", err=True)
-            return 1
-    except KeyboardInterrupt:
-        result = INTERRUPTED
-    except RuntimeError as error:
-        if debug or str(error) != NO_THREAD:
-            raise
-        echo(f"Error: the system starts no further thread: {error}. {THREAD_REMEDY}", err=True)
-        return 1
-    finally:
-        (sys.unraisablehook, sys.excepthook), logging.raiseExceptions = hooks, raises
+    with _quiet_hooks(debug):
+        try:
+            if any(word.startswith("--out") for word in arguments):
+                stated_time()  # refused before the work, not when its products are written
+            with allow_user_files(arguments), name_missing_extra():
+                result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
+        except ENDINGS as error:
+            result = _report(error, debug=debug)
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
         again = (
             "the same command goes on" if "--resume" in arguments else "continue with --resume where the verb has it"
         )
         echo(f"Interrupted. Finished work is kept; {again}.", err=True)
     return result if isinstance(result, int) else 0
+
+
+@contextmanager
+def _quiet_hooks(debug: bool) -> Iterator[None]:
+    """Log what Python would print as a traceback; records that cannot be written show none unless `debug`."""
+    hooks = sys.unraisablehook, sys.excepthook
+    sys.unraisablehook, sys.excepthook = _log_unraisable, _log_printed
+    raises, logging.raiseExceptions = logging.raiseExceptions, debug
+    try:
+        yield
+    finally:
+        (sys.unraisablehook, sys.excepthook), logging.raiseExceptions = hooks, raises
+
+
+def _report(error: BaseException, *, debug: bool) -> int:
+    """Report in one line the error that ended a verb, and return the exit status. Raises the error itself if it is a bug, or for `debug`."""
+    cut_off = isinstance(error, typer.Abort) and isinstance(error.__cause__, EOFError)
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)) and not cut_off:
+        return INTERRUPTED
+    if isinstance(error, CompleteError):  # not an error of whoever starts a job again until it is done
+        echo(str(error), err=True)
+        return show_findings(findings_of(error.out))
+    if isinstance(error, UsageProblem):
+        _show_usage(error)
+        return 2
+    if debug or isinstance(error, BrokenPipeError):
+        raise (error.__cause__ or error) if cut_off else error
+    if isinstance(error, DeepNets4EOError):
+        message, status = str(error), error.status
+    elif isinstance(error, (OSError, MemoryError)):
+        message, status = visible(system_error(error), one_line=True), 1
+    elif cut_off:  # Python's error of a module whose compiled copy is cut off; typer makes an abort of it
+        message, status = CUT_OFF.format(reason=visible(str(error.__cause__), one_line=True)), 1
+    elif str(error) == NO_THREAD:
+        message, status = f"the system starts no further thread: {error}. {THREAD_REMEDY}", 1
+    else:
+        raise error
+    echo(f"Error: {message}", err=True)
+    return status
+
+
+def _show_usage(error: Any) -> None:
+    """Show an error of words, with the advice of the toolbox where it has one."""
+    message = unknown_option(error)
+    if message is not None:
+        error.possibilities = None  # else they are printed behind the message
+    error.message = visible(message or error.message)
+    error.show()
 
 
 def unknown_option(error: Exception) -> str | None:
