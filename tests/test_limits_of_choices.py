@@ -12,10 +12,12 @@ import torch
 from deepnets4eo.cards import VOID
 from deepnets4eo.classification.frozen import _band_statistics
 from deepnets4eo.damage.network.roof_parts import Roofs, roof_parts
+from deepnets4eo.damage.network.scoring import LogitsAndGrades, group_scores
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.sampled.estimates import estimate_difference
 from deepnets4eo.inspection.overlap import _take_as_own
 from deepnets4eo.points.cloud_data import PointPart
+from deepnets4eo.points.features.measured import _check_intensities
 from deepnets4eo.points.local_planes import normal_disagreement
 from deepnets4eo.points.views.training import MIN_LABELLED_SHARE, RenderedViews, ViewLayer
 from deepnets4eo.prediction.click_session import next_click
@@ -221,3 +223,32 @@ def test_epochs_visit_every_scene_in_turn_and_each_turn_in_another_order(scenes:
         assert len({seed for seed, _ in turn}) == scenes
     assert len({tuple(seed for seed, _ in turn) for turn in turns}) > 1
     assert len({seed for seed, _ in visits}) == scenes
+
+
+@pytest.mark.parametrize(
+    ("size", "is_warned", "is_refused"),
+    [(19.0, False, False), (21.0, True, False), (99.0, True, False), (101.0, True, True)],
+)
+def test_intensities_of_clouds_are_of_two_units_if_one_is_fifty_times_the_other(
+    size: float, is_warned: bool, is_refused: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = {"a": 2.0, "b": size, "dark": 0.0}
+    if is_refused:
+        with pytest.raises(InputError, match="the cloud a reach 2, those of b 101.* are of two units"):
+            _check_intensities(sizes)
+    else:
+        _check_intensities(sizes)
+        assert bool(caplog.records) is is_warned
+    _check_intensities({"a": 0.0})
+
+
+@pytest.mark.parametrize(("damaged", "known"), [(3, True), (2, False), (7, False)])
+def test_a_group_has_an_area_under_the_curve_from_three_buildings_of_either_kind_on(damaged: int, known: bool) -> None:
+    grades = np.array([3] * damaged + [0] * (9 - damaged))
+    logits = np.eye(4)[grades] * 5 + np.random.default_rng(0).random((9, 4))
+    graded: Any = SimpleNamespace(groups=np.array([["a", "x"]] * 9), pair=LogitsAndGrades(logits, grades), post=None)
+    scores = group_scores(graded)
+    assert set(scores) == {"a", "x"}
+    assert (scores["a"]["buildings"], scores["a"]["damaged"]) == (9, damaged)
+    assert scores["a"]["auc"] == (1.0 if known else None)
+    assert (scores["a"]["recall"], scores["a"]["false_alarms"]) == (1.0, 0.0)
