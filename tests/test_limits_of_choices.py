@@ -4,15 +4,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
 import torch
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from deepnets4eo.cards import VOID
 from deepnets4eo.classification.frozen import _band_statistics
+from deepnets4eo.damage.files.foreseen import foreseen_reasons
 from deepnets4eo.damage.network.roof_parts import Roofs, roof_parts
 from deepnets4eo.damage.network.scoring import LogitsAndGrades, group_scores
+from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.sampled.estimates import estimate_difference
 from deepnets4eo.inspection.overlap import _take_as_own
@@ -21,6 +26,7 @@ from deepnets4eo.points.features.measured import _check_intensities
 from deepnets4eo.points.local_planes import normal_disagreement
 from deepnets4eo.points.views.training import MIN_LABELLED_SHARE, RenderedViews, ViewLayer
 from deepnets4eo.prediction.click_session import next_click
+from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters.clicks import draw_clicks
 from deepnets4eo.segmenters.onnx_card import _of_deepness
 from deepnets4eo.training.image_masks import MAX_NAMED, ImageMaskFolders
@@ -252,3 +258,23 @@ def test_a_group_has_an_area_under_the_curve_from_three_buildings_of_either_kind
     assert (scores["a"]["buildings"], scores["a"]["damaged"]) == (9, damaged)
     assert scores["a"]["auc"] == (1.0 if known else None)
     assert (scores["a"]["recall"], scores["a"]["false_alarms"]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(("largest_px", "looks"), [(2000, True), (1999, False)])
+def test_ground_without_data_is_foreseen_unless_an_image_is_too_large(
+    largest_px: int, looks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.full((3, 40, 50), 90, np.uint8)
+    values[:, :, :25] = 0
+    grid = GeoBox((40, 50), Affine(1, 0, 500_000, 0, -1, 5_000_000), "EPSG:32631")
+    outlines = np.array(
+        [shapely.box(30, 5, 40, 15), shapely.box(5, 5, 15, 15), shapely.box(60, 5, 70, 15), shapely.Polygon()], object
+    )
+    outside = shapely.box(9, 9, 10, 10)
+    frame = SimpleNamespace(geometry=gpd.GeoSeries([*outlines[:3], outside]))
+    inputs: Any = SimpleNamespace(
+        outlines_px=outlines, post=Layer.open(values, grid=grid, nodata=0), footprints=SimpleNamespace(frame=frame)
+    )
+    monkeypatch.setattr("deepnets4eo.damage.files.foreseen.MAX_PX", largest_px)
+    expected = ["", Reason.NODATA if looks else "", Reason.OUTSIDE, Reason.OUTSIDE]
+    assert foreseen_reasons(inputs).tolist() == expected
