@@ -18,15 +18,16 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.assistant.folders import Folders
 from deepnets4eo.catalogues import search
 from deepnets4eo.change.options import ChangeOptions
-from deepnets4eo.change.page import _headline as change_headline
+from deepnets4eo.change.page import _headline as change_headline, _overlays as change_overlays
 from deepnets4eo.cli.change import _network_first
 from deepnets4eo.cli.options import memory_bytes
 from deepnets4eo.cli.output import ask_on_terminal
 from deepnets4eo.damage.buildings import ASSESSED, BY_WATER, POST_ONLY, Buildings
 from deepnets4eo.damage.images import in_colour
 from deepnets4eo.damage.network.stretches import stretches_of_job
+from deepnets4eo.damage.opening import open_pair
 from deepnets4eo.damage.products.report import _overlay
-from deepnets4eo.damage.settings import _whole_cems_name
+from deepnets4eo.damage.settings import Settings, _whole_cems_name
 from deepnets4eo.damage.shown_clouds import ShownClouds
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.floods.figures import headline_parts, page_headline
@@ -321,3 +322,28 @@ def test_a_page_of_samples_states_its_answers_and_refuses_other_addresses() -> N
 def test_a_change_map_that_compared_nothing_says_so() -> None:
     figures: dict[str, Any] = {"area": {"changed_ha": 0.0, "seen_ha": 0.0, "changed_share": math.nan}}
     assert "compared" in change_headline(figures["area"], "en").sentence
+
+
+@pytest.mark.parametrize(("in_doubt", "visible"), [(None, False), (0.0, False), (0.5, True)])
+def test_clouds_and_shadows_are_on_if_the_first_lines_state_changes_in_doubt(
+    in_doubt: float | None, visible: bool
+) -> None:
+    labels = Layer.open(np.zeros((8, 8), np.uint8))
+    doubt = Layer.open(np.zeros((2, 8, 8), np.uint8))
+    area = {} if in_doubt is None else {"changed_in_doubt_ha": in_doubt}
+    drawn: Any = SimpleNamespace(labels=labels)
+    found = change_overlays(SimpleNamespace(doubt=doubt), drawn, area)  # type: ignore[arg-type]
+    assert [overlay.is_visible for overlay in found[1:]] == [visible] * 2
+    assert (found[0].unknown, found[0].is_unknown_visible) == ("Not compared", True)
+    assert len(change_overlays(SimpleNamespace(doubt=None), drawn, area)) == 1  # type: ignore[arg-type]
+
+
+def test_images_without_a_crs_are_opened_at_half_a_metre_as_they_are_shown() -> None:
+    pair = open_pair(None, np.zeros((3, 8, 8), np.uint8), Settings())
+    assert pair.post.gsd_m == pytest.approx(0.5)
+    assert pair.findings
+    stated = open_pair("-", np.zeros((3, 8, 8), np.uint8), Settings(gsd_m=0.3))
+    assert stated.post.gsd_m == pytest.approx(0.3)
+    assert stated.pre is None
+    with pytest.raises(InputError, match="there is none"):
+        open_pair("-", np.zeros((3, 8, 8), np.uint8), Settings(assume_registered=True))
