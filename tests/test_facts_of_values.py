@@ -10,9 +10,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import shapely
 import torch
 from affine import Affine
+from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.assistant.folders import Folders
@@ -33,6 +35,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.floods.figures import headline_parts, page_headline
 from deepnets4eo.floods.mask_date import MaskDate
 from deepnets4eo.floods.radar_date import RadarDate
+from deepnets4eo.formats.rasters import _with_position
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.jobs.records import InputState
 from deepnets4eo.outputs.served_page.sample_page import SamplePage
@@ -347,3 +350,24 @@ def test_images_without_a_crs_are_opened_at_half_a_metre_as_they_are_shown() -> 
     assert stated.pre is None
     with pytest.raises(InputError, match="there is none"):
         open_pair("-", np.zeros((3, 8, 8), np.uint8), Settings(assume_registered=True))
+
+
+@pytest.mark.parametrize(
+    ("own", "stated", "crs", "origin"),
+    [
+        (None, ("EPSG:32631", ()), "EPSG:32631", (0, 0)),
+        (None, ("EPSG:32631", (10, 0, 500_000, 0, -10, 5_000_000)), "EPSG:32631", (500_000, 5_000_000)),
+        (None, ("", (10, 0, 500_000, 0, -10, 5_000_000)), None, (500_000, 5_000_000)),
+        (None, ("", ()), None, (0, 0)),
+        (None, ("no such CRS", (10, 0, 500_000, 0, -10, 5_000_000)), None, (500_000, 5_000_000)),
+        ("EPSG:4326", ("EPSG:32631", (10, 0, 500_000, 0, -10, 5_000_000)), "EPSG:4326", (3, 45)),
+    ],
+)
+def test_a_position_that_is_stated_elsewhere_counts_where_a_raster_has_none(
+    own: str | None, stated: Any, crs: str | None, origin: tuple[float, float], tmp_path: Path
+) -> None:
+    path = write_geotiff(tmp_path / "a.tif", np.ones((4, 4), np.uint8), crs=own, origin=(3, 45), gsd=0.1)
+    with _with_position(rasterio.open(path), stated) as dataset:
+        assert (None if dataset.crs is None else dataset.crs.to_string()) == crs
+        assert (dataset.transform.c, dataset.transform.f) == pytest.approx(origin)
+        assert dataset.read(1).sum() == 16
