@@ -58,6 +58,20 @@ def choose(folder: Path, *features: Any, date: str = DAY, **options: Any) -> Pla
 AFTER = item("after", "2023-02-08T10:00:00Z")
 
 
+FAR = {"before": "2022-12-28T10:00:00Z", "after": "2023-03-18T10:00:00Z"}  # 40 days from the event
+
+
+def test_an_image_further_from_the_event_than_its_limit_is_left_out(tmp_path: Path) -> None:
+    event = "2023-02-06T10:00:00Z"
+    before = choose(tmp_path, item("far", FAR["before"]), AFTER, date=event, days_before=41).before
+    assert before is not None
+    assert before.name == "far"
+    assert choose(tmp_path, item("far", FAR["before"]), AFTER, date=event, days_before=39).before is None
+    assert choose(tmp_path, item("before"), item("far", FAR["after"]), date=event, days_after=41).after.name == "far"
+    with raises_naming(InputError, "40 days after the event, 39 at most"):
+        choose(tmp_path, item("before"), item("far", FAR["after"]), date=event, days_after=39)
+
+
 @pytest.fixture
 def site() -> Iterator[tuple[str, dict[str, Any]]]:
     """A server of this computer: its address, and path → JSON, text, or a function of the handler."""

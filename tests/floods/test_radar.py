@@ -158,6 +158,14 @@ def test_the_vector_of_changes_finds_the_flood_and_leaves_water_that_was_there(p
     assert not (swapped.classes == FLOOD).any()  # what becomes brighter is no flood
 
 
+@pytest.mark.parametrize("comparison", ["drop", "change-vector"])
+def test_water_that_darkened_less_than_the_minimum_is_not_new(pair, comparison):
+    drop_db = 10 * np.log10(LEVELS["VV"][1] / LEVELS["VV"][0])  # 13 dB from ground to water
+    for least, found in ((drop_db - 6, True), (drop_db + 6, False)):
+        water = radar_water(*pair, RadarOptions(comparison=comparison, least_drop_db=least))
+        assert (iou(water.classes == FLOOD, FLOODED) > 0.9) == found
+
+
 def test_without_two_modes_of_change_the_vector_finds_no_flood():
     dates = [image(f"{seed}.tif", RIVER, seed=seed) for seed in (0, 1)]
     assert not (radar_water(*dates, RadarOptions(comparison="change-vector")).classes == FLOOD).any()

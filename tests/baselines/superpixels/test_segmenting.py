@@ -189,3 +189,15 @@ def test_the_warning_about_many_bands_is_hidden_here_and_not_from_others():
     done = subprocess.run([sys.executable, "-c", WARNINGS], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["between", "1"]
     assert "third dimension" not in done.stderr
+
+
+def test_compact_regions_of_slic_have_shorter_borders_down_to_squares():
+    smooth = ndimage.gaussian_filter(np.random.default_rng(3).normal(size=(3, 60, 60)), (0, 3, 3))
+    bands = named(((smooth - smooth.min()) / np.ptp(smooth) * 255).astype(np.float32))
+
+    def border_px(compactness: float) -> int:
+        ids = Superpixels("slic", area_px=100, compactness=compactness).segment(bands)
+        return int((ids[1:] != ids[:-1]).sum() + (ids[:, 1:] != ids[:, :-1]).sum())
+
+    ragged, plain, square = map(border_px, (10.0, 100.0, 1000.0))
+    assert ragged > plain > square == 2 * 5 * 60  # five lines between six squares of 10 pixels, both ways

@@ -46,6 +46,24 @@ def test_thresholds_that_do_not_grow_are_refused():
         RuleOptions(medium_m=2.0, high_m=1.0)
 
 
+def test_each_threshold_decides_what_it_is_named_for():
+    cloud = make_street()
+    height, plain = heights_above_ground(cloud), codes_of(RuleLabeller(), cloud)
+
+    def codes(**thresholds: float) -> np.ndarray:
+        return codes_of(RuleLabeller(RuleOptions(**thresholds)), cloud)
+
+    assert (codes(ground_m=0.5)[height < 0.49] == 2).all()  # nothing is lower vegetation below it
+    assert (plain[height < 0.49] == 3).any()
+    assert not (codes(building_m=7.0)[height < 6.9] == 6).any()
+    assert not (
+        codes(max_variation=1 / 3)[height < 1.5] == 4
+    ).any()  # every surface counts as flat: cars, no vegetation
+    assert ((codes(single_returns=0.1) == 6) & (plain == 5)).sum() > 300  # trees let pulses through, and count as roofs
+    high = height > 2.1
+    assert len(np.unique(codes(share_radius_m=100.0)[high])) == 1 < len(np.unique(plain[high]))  # one share for all
+
+
 def test_smoothing_averages_what_is_known_and_fills_what_is_not():
     rng = np.random.default_rng(0)
     xyz, scores = rng.uniform(0, 3, (400, 3)), rng.dirichlet([1, 1, 1], 400).astype(np.float32)
