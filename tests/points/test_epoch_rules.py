@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from deepnets4eo.points.rubble.dates import motion_that_counts
-from deepnets4eo.points.rubble.epochs import EpochFit, EpochQuality, _graded
+from deepnets4eo.points.rubble.epochs import (
+    RULES,
+    WALL_JUMP_M,
+    EpochFit,
+    EpochQuality,
+    _graded,
+    _squares_with_walls,
+    with_walls,
+)
 from deepnets4eo.points.rubble.motion import RigidMotion, rotation_of
 
 CORNERS = np.array([[0.0, 0, 0], [40, 0, 0], [0, 40, 0], [40, 40, 0]])
@@ -99,3 +107,45 @@ def test_a_shift_counts_from_three_times_its_standard_error(sigma_m: float, coun
     motion = RigidMotion(np.eye(3), np.array([1.0, 0.0, 0.0]), CORNERS.mean(axis=0))
     fit = EpochFit("ok", None, motion, replace(GOOD, sigma_m=sigma_m), CORNERS)
     assert (motion_that_counts(fit, 0.5) is not None) is counts
+
+
+def terrace(height: float, steps: int = 12) -> np.ndarray:
+    """Tops every metre: ground at 0, and from the middle on a roof of some height."""
+    x, y = np.meshgrid(np.arange(steps, dtype=float), np.arange(steps, dtype=float))
+    return np.column_stack([x.ravel(), y.ravel(), np.where(x.ravel() >= steps / 2, height, 0.0)])
+
+
+def test_walls_stand_half_way_between_tops_of_different_height_at_even_levels() -> None:
+    tops = terrace(6.0)
+    found = with_walls(tops)
+    assert found.spacing_m == pytest.approx(1.0)
+    np.testing.assert_array_equal(found.xyz[: len(tops)], tops)
+    assert found.wall.tolist() == [False] * len(tops) + [True] * (len(found.xyz) - len(tops))
+    wall = found.xyz[len(tops) :]
+    wall = wall[(wall[:, 1] > 0) & (wall[:, 1] < 11)]  # at the ends, the nine nearest tops reach two metres far
+    assert len(wall) == 10 * 6  # each of ten roof edges, six metres by spacings of one
+    assert set(wall[:, 0]) == {5.5}
+    column = np.sort(wall[np.isclose(wall[:, 1], 4.0), 2])
+    np.testing.assert_allclose(column, [0.5, 1.5, 2.5, 3.5, 4.5, 5.5])
+
+
+@pytest.mark.parametrize(("jump", "stands"), [(WALL_JUMP_M - 0.01, False), (WALL_JUMP_M + 0.01, True)])
+def test_only_jumps_of_a_storey_are_walls(jump: float, stands: bool) -> None:
+    assert WALL_JUMP_M == 2.0
+    assert with_walls(terrace(jump)).wall.any() == stands
+
+
+def test_walls_are_no_more_points_than_tops_and_few_tops_have_none() -> None:
+    high = with_walls(terrace(200.0))
+    assert high.wall.sum() == (~high.wall).sum() == 144
+    few = with_walls(terrace(6.0)[:5])
+    assert (few.wall.any(), few.spacing_m, len(few.xyz)) == (False, 0.0, 5)
+
+
+@pytest.mark.parametrize("extra", [0, -1])
+def test_a_square_of_25_metres_has_walls_from_a_number_of_points_on(extra: int) -> None:
+    number = RULES.min_wall_points + extra
+    inside = np.random.default_rng(0).uniform(0, 24.9, (number, 3))
+    beyond = inside + np.array([25.0, 0.0, 0.0])
+    assert _squares_with_walls(np.concatenate([inside, beyond, inside[:3] + [0, 50, 0]])) == (2 if extra == 0 else 0)
+    assert RULES.square_m == 25.0
