@@ -25,6 +25,8 @@ from deepnets4eo.cli.change import _network_first
 from deepnets4eo.cli.options import memory_bytes
 from deepnets4eo.cli.output import ask_on_terminal
 from deepnets4eo.damage.buildings import ASSESSED, BY_WATER, POST_ONLY, Buildings
+from deepnets4eo.damage.evidences.points import SOURCES, PointEvidence
+from deepnets4eo.damage.evidences.rasters import ScoreLayer
 from deepnets4eo.damage.images import in_colour
 from deepnets4eo.damage.network.stretches import stretches_of_job
 from deepnets4eo.damage.opening import open_pair
@@ -42,7 +44,7 @@ from deepnets4eo.outputs.served_page.sample_page import SamplePage
 from deepnets4eo.points.files.las_header import _name_words
 from deepnets4eo.points.labeller import load_again
 from deepnets4eo.points.look.flight import _vertex_colours
-from deepnets4eo.prediction.preparation import PreparedScene
+from deepnets4eo.prediction.preparation import PreparedScene, _by_wavelength
 from deepnets4eo.rasters import BandGapsSource, CollarSource, Layer, Scene
 from deepnets4eo.rasters.bilinear import _resample
 from deepnets4eo.registration import ImagePair
@@ -371,3 +373,42 @@ def test_a_position_that_is_stated_elsewhere_counts_where_a_raster_has_none(
         assert (None if dataset.crs is None else dataset.crs.to_string()) == crs
         assert (dataset.transform.c, dataset.transform.f) == pytest.approx(origin)
         assert dataset.read(1).sum() == 16
+
+
+@pytest.mark.parametrize("weight", [0.25, 0.0])
+def test_a_raster_of_scores_states_its_meaning_and_files(weight: float, tmp_path: Path) -> None:
+    path = write_geotiff(tmp_path / "scores.tif", np.zeros((4, 4), np.uint8))
+    given: Any = SimpleNamespace(column="ev_x", weight=weight, layer=Layer.open(path), card_file=tmp_path / "c.yaml")
+    use = "weight 0.25 in the decision" if weight else "not in the decision"
+    assert ScoreLayer.meaning.fget(given) == {"ev_x": f"mean of the raster 'scores.tif' in the outline on post; {use}"}  # type: ignore[attr-defined]
+    assert ScoreLayer.paths.fget(given) == {"ev_x": str(path), "ev_x_card": str(tmp_path / "c.yaml")}  # type: ignore[attr-defined]
+    given.card_file = None
+    assert ScoreLayer.paths.fget(given) == {"ev_x": str(path)}  # type: ignore[attr-defined]
+    assert ScoreLayer.rasters.fget(given) == (given,)  # type: ignore[attr-defined]
+
+
+def test_what_came_down_of_a_roof_is_known_if_half_of_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {*SOURCES.values()} | {"collapsed_share", "roof_seen_share"}
+    table = pd.DataFrame({name: [0.4, 0.4] for name in names}).assign(roof_seen_share=[0.5, 0.49])
+    monkeypatch.setattr("deepnets4eo.points.debris_volumes", lambda *_: SimpleNamespace(buildings=table.copy()))
+    given: Any = SimpleNamespace(post=None, pre=None)
+    found = PointEvidence.measure(given, None)  # type: ignore[arg-type]
+    column = next(name for name, source in SOURCES.items() if source == "collapsed_share")
+    assert found[column].tolist() == pytest.approx([0.4, math.nan], nan_ok=True)
+    assert list(found) == list(SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["B8A", "B4", "B2"], [3, 2, 1]),
+        (["B2", "B4", "B8A"], [1, 2, 3]),
+        (["B4", "B4", "B8A"], None),
+        (["x", "y", "z"], None),
+    ],
+)
+def test_bands_of_sentinel_2_by_other_names_are_taken_in_the_order_of_training(
+    names: list[str], chosen: list[int] | None
+) -> None:
+    layer = Layer.open(np.zeros((3, 8, 8), np.uint16)).with_names(names)
+    assert _by_wavelength(layer, ["B02", "B04", "B8A"]) == chosen

@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("numba")
 
+from deepnets4eo.floods.mud import _near
 from deepnets4eo.floods.optical import (
     _averaged,
     _confirmed,
@@ -139,3 +140,10 @@ def test_a_spread_is_that_of_a_normal_distribution_and_squares_are_averaged_to_t
     assert found[0, 0, 0] == np.mean([0, 1, 5, 6])
     assert found[0, 1, 2] == 14, "the last pixel is repeated"
     np.testing.assert_array_equal(_averaged(image, 1), image)
+
+
+def test_pixels_at_the_reach_of_a_mask_are_near_it() -> None:
+    mask = np.zeros((3, 20), bool)
+    mask[:, 2] = True
+    assert np.flatnonzero(_near(mask, 5.0)[1]).tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert not _near(np.zeros_like(mask), 5.0).any()
