@@ -273,7 +273,7 @@ def _report(error: BaseException, *, debug: bool) -> int:
 
 
 def _show_usage(error: Any) -> None:
-    """Show an error of words, with the advice of the toolbox where it has one."""
+    """Show an error of words, with the advice of the toolbox if there is some."""
     message = unknown_option(error)
     if message is not None:
         error.possibilities = None  # else they are printed behind the message

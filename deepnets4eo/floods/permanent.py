@@ -26,7 +26,7 @@ class SoilRules:
     """Rules for when a surface is bare soil rather than water, by its mean colour in a small window; brightness is of 255.
 
     Looked at: fields of Florence 520 have an excess green over brightness of 0.04 to 0.06 and red above blue over brightness of 0.05 to 0.08,
-    those of Santa Rosa 115 0.02 and 0.06. Water: a brown river 0.08 and 0.05 (Harvey 377), lakes and ponds 0.2 to 0.3 (Midwest, Nepal, Florence 318).
+    fields of Santa Rosa 115 0.02 and 0.06. Water: a brown river 0.08 and 0.05 (Harvey 377), lakes and ponds 0.2 to 0.3 (Midwest, Nepal, Florence 318).
     Fields under water are 25 to 35 darker than before, compared with the rest of the scene; rivers become brighter in a flood.
     """
 
