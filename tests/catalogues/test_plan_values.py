@@ -11,7 +11,7 @@ import pytest
 import shapely
 from refusals import raises_naming
 
-from deepnets4eo.catalogues import FindOptions, make_plan
+from deepnets4eo.catalogues import FindOptions, Plan, make_plan
 from deepnets4eo.catalogues.candidates import HALF_AFTER
 from deepnets4eo.catalogues.plan import relative_path
 from deepnets4eo.catalogues.search import _may_meet
@@ -141,3 +141,15 @@ def test_only_an_asset_that_is_said_to_be_no_image_serves_none(roles: Any, serve
         return
     with raises_naming(InputError, roles[0]):
         make_plan([str(path)], BOX, "2023-02-06", {}, FindOptions())
+
+
+def test_whoever_drew_the_outlines_is_credited_behind_the_images(tmp_path: Path) -> None:
+    items = [an_item("b0", "2023-02-01T10:00:00Z", 0), an_item("a0", "2023-02-08T10:00:00Z", 0)]
+    for one in items:
+        one["properties"]["providers"] = [{"name": "Maker", "roles": ["producer"]}]
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}), encoding="utf-8")
+    plan, _ = make_plan([str(tmp_path / "items.json")], BOX, "2023-02-06", {}, FindOptions())
+    by_mappers = plan.model_copy(update={"outlines_credit": "Mappers of the town"})
+    assert by_mappers.event_info().credit == f"{plan.event_info().credit}; Mappers of the town"
+    by_mappers.save(tmp_path / "plan.yaml")
+    assert Plan.load(tmp_path / "plan.yaml").event_info().credit == by_mappers.event_info().credit

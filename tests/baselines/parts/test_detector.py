@@ -91,6 +91,16 @@ def test_four_of_five_unseen_cars_are_found_with_few_false_alarms(detector, lege
     assert alarms <= hits / 4
 
 
+def test_detections_of_less_than_the_minimum_score_are_left_out(detector, legend, monkeypatch):
+    scene = car_park(11, cars=7)
+    every = detector.detect(scene, min_score=0.01)
+    middle = float(every["score"].median())
+    monkeypatch.setattr(detector, "settings", replace(detector.settings, min_score=middle))
+    kept = detector.detect(scene)
+    assert 0 < len(kept) < len(every)
+    assert kept["score"].tolist() == every.loc[every["score"] >= middle, "score"].tolist()
+
+
 def test_the_papers_correlation_score_finds_them_too(training, legend):
     settings = replace(SMALL, score="ncc", rounds=1)
     detector = PartDetector(InputSpec.measure(training), legend, settings=settings).fit(training)
