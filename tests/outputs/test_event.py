@@ -285,3 +285,11 @@ def test_the_advice_on_a_wide_interval_has_the_looks_and_the_share_of_this_map()
     assert "0.70 for 70 in 100" in advice[""]
     assert "neighbouring quarter" in advice["Séisme"]
     assert "Name the hazard" not in advice["Séisme"]
+
+
+@pytest.mark.parametrize(("tag", "warned"), [("ACQUISITION_DATE", True), ("TIFFTAG_DATETIME", False)])
+def test_tiles_taken_on_two_days_are_named_and_tiles_written_on_two_days_are_not(tmp_path, caplog, tag, warned):
+    tiles = [layer(tmp_path, f"tile_{number}", **{tag: f"2011:05:2{number} 10:00:00"}) for number in (1, 2)]
+    mosaic = Layer.open([tile.source for tile in tiles])
+    assert (mosaic.acquired, mosaic.written) == (None, None)
+    assert ("together they have no day" in caplog.text) is warned
