@@ -214,7 +214,9 @@ def _join(
     """Return the tiles that the box needs, joined in the CRS that covers most of the box. InputError states why they cannot be used."""
     days = (tiles[0].when - event).total_seconds() / 86_400
     through = days < 0 <= (max(tile.until for tile in tiles) - event).total_seconds()
-    role, limit = ("before", options.days_before) if days < 0 else ("after", options.days_after + whole_day)
+    role, limit = ("before", options.days_before) if days < 0 else ("after", options.days_after)
+    is_far = abs(days) > (limit if days < 0 else limit + whole_day)  # the day of the event ends a day after its time
+    far = f"{abs(days):.1f}" if int(abs(days)) <= limit else f"{int(abs(days))}"
     shares = [shapely.area(shapely.intersection(tile.footprint, area)) / area.area for tile in tiles]
     of_crs: dict[str, float] = defaultdict(float)
     for tile, share in zip(tiles, shares, strict=True):
@@ -235,7 +237,7 @@ def _join(
     reasons = {
         "it was taken on the day of the event; give --date with the time": whole_day and 0 <= days < 1,
         "it was taken from before the event to after it": through,
-        f"it was taken {abs(days):.0f} days {role} the event, {limit} at most": abs(days) > limit,
+        f"it was taken {far} days {role} the event, {limit} at most": is_far,
         f"it covers {covered:.1%} of the box": covered < MIN_SHARE,
         f"{cloud or 0:.0f} % cloud over the box, {options.max_cloud:g} % at most": (cloud or 0) > options.max_cloud,
         f"pixels of {gsd_m} m, {options.max_gsd_m:g} m at most": (gsd_m or 0) > options.max_gsd_m,

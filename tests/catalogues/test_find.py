@@ -70,6 +70,12 @@ def test_an_image_further_from_the_event_than_its_limit_is_left_out(tmp_path: Pa
     assert choose(tmp_path, item("before"), item("far", FAR["after"]), date=event, days_after=41).after.name == "far"
     with raises_naming(InputError, "40 days after the event, 39 at most"):
         choose(tmp_path, item("before"), item("far", FAR["after"]), date=event, days_after=39)
+    day = event[:10]  # an event of a whole day: 40 days and 10 hours after its beginning
+    assert choose(tmp_path, item("before"), item("far", FAR["after"]), date=day, days_after=40).after.name == "far"
+    with raises_naming(InputError, "40 days after the event, 39 at most"):
+        choose(tmp_path, item("before"), item("far", FAR["after"]), date=day, days_after=39)
+    with raises_naming(InputError, "40.5 days after the event, 40 at most"):
+        choose(tmp_path, item("before"), item("far", "2023-03-18T22:00:00Z"), date=event, days_after=40)
 
 
 @pytest.fixture
