@@ -114,7 +114,6 @@ def test_a_training_on_kept_pairs_that_goes_on_ends_in_the_same_bits(tmp_path):
     assert len(list((tmp_path / "pairs").glob("*/*.npz"))) == 3
 
 
-@pytest.mark.core("the only training on a stream of cities")
 def test_pairs_kept_in_the_run_stay_while_it_can_be_resumed_and_leave_with_its_last_epoch(tmp_path, caplog):
     recipe, out = recipe_of("train.epochs=2", "data.kept_pairs=3"), tmp_path / "run"
     with caplog.at_level("INFO", logger="deepnets4eo"):
