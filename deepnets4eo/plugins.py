@@ -6,7 +6,7 @@ To add something, write `name = module:object` under `deepnets4eo.GROUP` in the 
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, Literal, get_args
 
 from deepnets4eo.errors import Reading
@@ -38,8 +38,14 @@ def plugins_of(group: Group) -> dict[str, EntryPoint]:
 
 @cache
 def _installed(group: str) -> tuple[EntryPoint, ...]:
-    """Read once: it reads the files of every installed package, which takes longer than making a small network."""
-    return tuple(entry_points(group=group))
+    """Return the entry points of one group."""
+    return tuple(_all_installed().select(group=group))
+
+
+@cache
+def _all_installed() -> EntryPoints:
+    """Read once for all groups: it reads the files of every installed package, which takes longer than making a small network."""
+    return entry_points()
 
 
 @cache

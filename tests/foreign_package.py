@@ -44,5 +44,5 @@ def _forget(folder: Path) -> None:
     importlib.invalidate_caches()
     for module in folder.glob("*.py"):
         sys.modules.pop(module.stem, None)
-    for cached in (plugins._installed, plugins.foreign_versions, blocks.versions):
+    for cached in (plugins._all_installed, plugins._installed, plugins.foreign_versions, blocks.versions):
         cached.cache_clear()
