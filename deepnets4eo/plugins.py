@@ -6,7 +6,7 @@ To add something, write `name = module:object` under `deepnets4eo.GROUP` in the 
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_args
 
 from deepnets4eo.errors import Reading
@@ -43,8 +43,11 @@ def _installed(group: str) -> tuple[EntryPoint, ...]:
 
 
 @cache
-def _all_installed() -> EntryPoints:
-    """Read once for all groups: it reads the files of every installed package, which takes longer than making a small network."""
+def _all_installed() -> Any:
+    """Return what selects entry points, whose type depends on the version of Python.
+
+    Read once for all groups: the files of every installed package are read, which takes longer than making a small network.
+    """
     return entry_points()
 
 
