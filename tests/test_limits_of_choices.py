@@ -15,6 +15,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.cards import VOID
 from deepnets4eo.classification.frozen import _band_statistics
 from deepnets4eo.damage.files.foreseen import foreseen_reasons
+from deepnets4eo.damage.network.look_model import by_site
 from deepnets4eo.damage.network.roof_parts import Roofs, roof_parts
 from deepnets4eo.damage.network.scoring import LogitsAndGrades, group_scores
 from deepnets4eo.damage.reasons import Reason
@@ -278,3 +279,14 @@ def test_ground_without_data_is_foreseen_unless_an_image_is_too_large(
     monkeypatch.setattr("deepnets4eo.damage.files.foreseen.MAX_PX", largest_px)
     expected = ["", Reason.NODATA if looks else "", Reason.OUTSIDE, Reason.OUTSIDE]
     assert foreseen_reasons(inputs).tolist() == expected
+
+
+@pytest.mark.parametrize(("number", "known"), [(20, True), (19, False)])
+def test_a_site_is_standardised_from_twenty_known_buildings_on(number: int, known: bool) -> None:
+    features = np.random.default_rng(0).normal(5, 3, (25, 4))
+    features[number:, 1] = np.nan
+    found = by_site(features)
+    assert np.isfinite(found[:number]).all() == known
+    if known:
+        np.testing.assert_allclose(found[:20].mean(axis=0), 0, atol=1e-9)
+        np.testing.assert_allclose(found[:20].std(axis=0), 1, rtol=0.01)

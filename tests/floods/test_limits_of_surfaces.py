@@ -1,5 +1,8 @@
 """Surfaces of water by their colour at the limits of the rules: known water, crowns, hidden ground, lawns, parts (SYNTHETIC)."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,6 +20,7 @@ from deepnets4eo.floods.optical import (
     hidden_ground,
     without_bare_ground,
 )
+from deepnets4eo.floods.surface_date import SurfaceDate
 
 
 def flat(red: float, green: float, blue: float, side: int = 40) -> np.ndarray:
@@ -147,3 +151,13 @@ def test_pixels_at_the_reach_of_a_mask_are_near_it() -> None:
     mask[:, 2] = True
     assert np.flatnonzero(_near(mask, 5.0)[1]).tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert not _near(np.zeros_like(mask), 5.0).any()
+
+
+def test_lasting_water_is_sure_from_nine_tenths_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    probability = np.full((40, 40), 0.1, np.float32)
+    probability[8:30, 8:18], probability[8:30, 18:30] = 0.89, 0.91
+    monkeypatch.setattr(SurfaceDate, "water", lambda *_: probability.astype(np.float64))
+    tile: Any = SimpleNamespace(values=flat(60, 75, 80))
+    lasting, sure = SurfaceDate(("red", "green", "blue")).lasting_water(tile)
+    np.testing.assert_array_equal(lasting, probability > 0.5)
+    np.testing.assert_array_equal(sure, probability > 0.9)
