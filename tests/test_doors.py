@@ -240,7 +240,7 @@ NO_INPUT = {  # files of the package that open layers and assess none
     "damage/evidences/shakemap.py": "an array of its own", "damage/evidences/shown_water.py": "its own map",
     "damage/evidences/water.py": "its own maps", "damage/map.py": "a finished map",
     "damage/network/pairs.py": "synthetic pairs", "evaluation/pairs.py": "only grids and legends", "evaluation/withheld.py": "the split of a run",
-    "floods/products.py": "its own maps", "floods/recognition.py": "its own map",
+    "floods/permanent.py": "its own map", "floods/products.py": "its own maps", "floods/recognition.py": "its own map",
     "floods/relief.py": "its own mask", "hyperspectral/map_figure.py": "a finished map",
     "inspection/clouds.py": "an array of its own", "inspection/datasets.py": "`check` refuses nothing",
     "inspection/shadows.py": "an array of its own", "points/rubble/blocks.py": "an array of its own",

@@ -293,6 +293,8 @@ REMEDIES: dict[str, Followed | str] = {
     "name_the_hazard": "it narrows the interval on some maps only (Hatay 0–35 to 0–27), so a number that is not known does not name it",
     "graded_neighbours": BY
     + "experiments/test_graded_neighbours.py::test_a_fit_has_the_graded_buildings_of_the_other_cities_alone",
+    "age_of_water_unknown.remedy": BY
+    + "floods/test_permanent.py::test_a_map_of_permanent_water_states_the_age_of_water_that_no_image_shows",
     "alignment_failed_in_water.remedy": READER,
     "blocks_failed.remedy": "the cause has to be removed first",
     "buildings_in_old_or_new_water.remedy": OTHER_DATA,

@@ -97,8 +97,12 @@ def write_proven_water(
 
 
 def _proven_water(scene: Scene, mapper: WaterMapper, window: Window) -> Mask:
-    """Return water (h, w) of a date before with its shore, without soil that became darker."""
+    """Return water (h, w) of a date before with its shore, without soil that became darker, and what a map of permanent water states."""
     wide = window.grow(mapper.tiling.halo_px)
-    known, _ = mapper.known_water(scene.read(wide))
+    sample = scene.read(wide)
+    known, _ = mapper.known_water(sample)
     known &= ~soil_by_date(scene, mapper, wide)[0]
+    for name in mapper.before:
+        if not mapper.dates[name].is_image:
+            known |= np.nan_to_num(sample[name][0]) != 0
     return np.asarray(scipy.ndimage.binary_dilation(known, iterations=SoilRules.shore_px)[window.within(wide).slices])

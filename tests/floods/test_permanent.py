@@ -11,10 +11,11 @@ from geotiff import write_geotiff
 from numpy.typing import NDArray
 
 from deepnets4eo.floods import FloodOptions, Recognition, WaterMapper, map_flood, surface_scene
+from deepnets4eo.floods.layer_names import PERMANENT
 from deepnets4eo.floods.permanent import is_darkened_soil, write_proven_water
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.outputs import EventInfo
-from deepnets4eo.rasters import Layer
+from deepnets4eo.rasters import Layer, Scene
 
 SIDE = 128
 SOIL, CLEAR, BLACK, BROWN_RIVER, MUD = (95, 86, 78), (30, 45, 40), (55, 60, 52), (104, 108, 90), (126, 124, 110)
@@ -61,6 +62,20 @@ def test_permanent_water_without_water_before_is_not_known(tmp_path: Path) -> No
     kept, none = write_proven_water(proven, tmp_path / "again.tif", scene, mapper)
     assert kept is proven
     assert none == ()
+
+
+def test_a_map_of_permanent_water_states_the_age_of_water_that_no_image_shows(tmp_path: Path) -> None:
+    pre, post = ground(0, (LEFT, SOIL)), ground(1, (LEFT, BLACK))
+    given = np.zeros((1, SIDE, SIDE), np.uint8)
+    given[LEFT] = 1
+    labels = np.full((1, SIDE, SIDE), DRY, np.uint8)
+    labels[LEFT] = PERMANENT_WATER
+    for water, classes_of_water in ((given, {PERMANENT_WATER}), (np.zeros_like(given), {NOT_SEEN})):
+        layers = surface_scene(Layer.open(pre), Layer.open(post), 1.0).layers
+        scene = Scene({**layers, PERMANENT: Layer.open(water)})
+        mapper = WaterMapper.of_scene(scene, gsd_m=1.0, surfaces_alone=True)
+        proven, _ = write_proven_water(Layer.open(labels), tmp_path / "proven.tif", scene, mapper)
+        assert {*np.unique(proven.read()[0][0][8:-8, 8:50]).tolist()} == classes_of_water
 
 
 def test_the_area_of_water_of_unknown_age_is_not_known_and_permanent_water_is_a_layer(tmp_path: Path) -> None:
