@@ -1,6 +1,6 @@
 """EuroSAT in red, green and blue: all labels and few, by networks of ours and a plain loop of ResNet-18, beside frozen features, colour and texture.
 
-Usage: python experiments/eurosat.py --data FOLDER --out OUT [--ways all few flexmatch …] [--networks wide-resnet-eca …] [--seeds 0 1 2] [--models FOLDER] [--smoke]
+Usage: python experiments/eurosat.py --data FOLDER --out OUT [--ways all none flexmatch …] [--networks wide-resnet-eca …] [--seeds 0 1 2] [--models FOLDER] [--smoke]
 
 FOLDER has a zip or a folder of JPEG for each of the ten classes. `all`: 80/20 by seed. The others are the protocol of the challenge: 500 labelled, 1,500 validated on,
 5,000 without labels and 8,000 tested on, another draw by seed, in archives that `eurosat_few_labels.py --data OUT/parts-SEED` takes as they are. Networks learn in 2,000 steps

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -122,3 +125,16 @@ def test_a_checkout_that_differs_from_its_commit_makes_no_figures(tmp_path: Path
     (tmp_path / "code.py").write_text("2", encoding="utf-8")
     with raises_naming(InputError, "code.py"):
         figures.commit_of(tmp_path)
+
+
+CHOICES = re.compile(r"--(ways|parts|methods|rows|sites|tiles|networks|encoder-weights)\b")
+
+
+@pytest.mark.beyond_core
+@pytest.mark.parametrize("stage", [one for one in figures.stages() if CHOICES.search(one.words)], ids=lambda one: one.name)
+def test_the_script_of_a_stage_knows_what_the_stage_chooses(stage: figures.Stage) -> None:
+    """A choice that the script lacks would only be met after the hours of the stages before it; --help stops behind the words."""
+    words = [word.format(data="data", repo=figures.ROOT) for word in shlex.split(stage.words)]
+    command = [sys.executable, str(figures.ROOT / "experiments" / stage.script), *words, "--out", "out", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=figures.ROOT / "experiments", check=False)
+    assert (done.returncode, done.stderr.rpartition("error:")[2]) == (0, "")
