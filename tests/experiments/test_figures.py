@@ -131,7 +131,9 @@ CHOICES = re.compile(r"--(ways|parts|methods|rows|sites|tiles|networks|encoder-w
 
 
 @pytest.mark.beyond_core
-@pytest.mark.parametrize("stage", [one for one in figures.stages() if CHOICES.search(one.words)], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "stage", [one for one in figures.stages() if CHOICES.search(one.words)], ids=lambda one: one.name
+)
 def test_the_script_of_a_stage_knows_what_the_stage_chooses(stage: figures.Stage) -> None:
     """A choice that the script lacks would only be met after the hours of the stages before it; --help stops behind the words."""
     words = [word.format(data="data", repo=figures.ROOT) for word in shlex.split(stage.words)]
