@@ -38,6 +38,7 @@ NOT_RUN = {
     "roofs.onnx": "needs a network of others: tests/segmenters/test_onnx_segmenter.py",
     "network.onnx": "needs a network of others: tests/segmenters/test_onnx_segmenter.py",
     "evaluate roofs.tif": "the same",
+    "evaluate world.tif": "the same; tests/evaluation/test_rules.py scores by such a card",
     "dinov3.safetensors": "needs weights of others: tests/segmenters/test_encoder_files.py",
     "deepnets4eo clicks": "a page that serves until it is stopped: tests/browser",
     "--online": "needs a network",

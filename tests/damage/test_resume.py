@@ -171,8 +171,9 @@ def test_sigkill_among_the_products_leaves_what_resume_needs(place: Path, tmp_pa
     out = tmp_path / "out"
     out.mkdir()
     names = [str(place / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
+    packages = os.pathsep.join(filter(None, sys.path))  # of other entry points, which are part of the job's identity
     killed = subprocess.run([sys.executable, "-c", SCRIPT, "damage", *names, "--out", str(out)], check=False,
-                            capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+                            capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": packages})  # fmt: skip
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert list(out.iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"out", ".partial-scratch-out", ".partial-lock-out"}

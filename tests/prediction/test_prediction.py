@@ -206,7 +206,9 @@ predict(run, image, out, PredictOptions(probabilities=Path(probabilities), overl
 def test_killed_job_resumes_to_the_same_bits(network_run, image, tmp_path):
     out, probabilities = tmp_path / "labels.tif", tmp_path / "p.tif"
     options = single(probabilities=probabilities, overlap_px=16, block_px=32)
-    killed = subprocess.run([sys.executable, "-c", KILLED, network_run, image, out, probabilities, "16"], check=False)
+    command = [sys.executable, "-c", KILLED, network_run, image, out, probabilities, "16"]
+    packages = os.pathsep.join(filter(None, sys.path))  # of other entry points, which are part of the job's identity
+    killed = subprocess.run(command, check=False, env=os.environ | {"PYTHONPATH": packages})
     assert killed.returncode == -9
     assert not out.exists()
     assert not probabilities.exists()
