@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.files import read_yaml
 from deepnets4eo.floods.common_colours import common_colours
-from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import crowns
-from deepnets4eo.floods.permanent import first_by_appearance
+from deepnets4eo.floods.permanent import first_by_appearance, read_pair
 from deepnets4eo.floods.recognition import Recognition, RecognitionRules, measure_recognition
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
 from deepnets4eo.grid import Window
@@ -265,7 +264,7 @@ def measure_mud(scene: Scene, mapper: WaterMapper, labels: Layer) -> MuddyGround
     whole = max(labels.shape) <= RecognitionRules.max_whole_px
     side = max(labels.shape) if whole else RecognitionRules.window_px
     windows = spread_windows(labels.shape, (side, side), 1 if whole else RecognitionRules.windows)
-    pairs = {window: _pair(scene, first, window) for window in windows}
+    pairs = {window: read_pair(scene, first, window) for window in windows}
     pairs = {
         window: pair
         for window, pair in pairs.items()
@@ -294,7 +293,7 @@ def write_with_mud(labels: Layer, path: Path, scene: Scene, mapper: WaterMapper,
         for window in writer.windows:
             wide = window.grow(max(MudRules.halo_px, mapper.tiling.halo_px))
             classes, valid = labels.read(wide)
-            _, after, seen = _pair(scene, first, wide)
+            _, after, seen = read_pair(scene, first, wide)
             chance = mud.probability(after, mapper.pixel_m2**0.5)
             known, _ = mapper.known_water(scene.read(wide))
             free, sure = valid & seen & (classes[0] == DRY), chance >= MudRules.sure
@@ -320,12 +319,6 @@ class WithMud(LayerView):
         limited = np.minimum(shares, round((1 - MudRules.sure) * Packed.one))
         is_dry_band = (np.array(bands) == 1)[:, None, None]
         return np.where(is_mud & is_dry_band, limited, shares).astype(shares.dtype), valid
-
-
-def _pair(scene: Scene, first: str, window: Window) -> tuple[FloatImage, FloatImage, Mask]:
-    sample = scene.read(window, [first, POST])
-    before, after = (np.nan_to_num(sample[name]).astype(np.float32) for name in (first, POST))
-    return before, after, np.asarray(sample["valid"] & ~np.isnan(sample[first][0]))
 
 
 def _smoothed_lab(image: FloatImage) -> FloatImage:

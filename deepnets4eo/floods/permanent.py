@@ -58,8 +58,7 @@ def soil_by_date(scene: Scene, mapper: WaterMapper, window: Window) -> tuple[Mas
         nowhere = np.zeros((window.height, window.width), bool)
         return nowhere, nowhere
     wide = window.grow(SoilRules.window_px)
-    sample = scene.read(wide, [first, POST])
-    before, after = (np.nan_to_num(sample[name]).astype(np.float32) for name in (first, POST))
+    before, after, _ = read_pair(scene, first, wide)
     inner = window.within(wide).slices
     return is_darkened_soil(before, after)[inner], is_darkened_soil(after, before)[inner]
 
@@ -69,6 +68,13 @@ def first_by_appearance(mapper: WaterMapper) -> str | None:
     if not mapper.dates[POST].by_appearance:
         return None
     return next((name for name in mapper.before if mapper.dates[name].by_appearance), None)
+
+
+def read_pair(scene: Scene, first: str, window: Window) -> tuple[FloatImage, FloatImage, Mask]:
+    """Return the images (3, h, w) of the date before `first` and of POST, 0 without data, and where both are seen."""
+    sample = scene.read(window, [first, POST])
+    before, after = (np.nan_to_num(sample[name]).astype(np.float32) for name in (first, POST))
+    return before, after, np.asarray(sample["valid"] & ~np.isnan(sample[first][0]))
 
 
 def write_proven_water(

@@ -171,7 +171,7 @@ def test_large_scenes_are_measured_in_three_windows_along_each_side(
 
     asked: list[tuple[int, ...]] = []
     monkeypatch.setattr(mud, "first_by_appearance", lambda mapper: "pre_1")
-    monkeypatch.setattr(mud, "_pair", pair)
+    monkeypatch.setattr(mud, "read_pair", pair)
     monkeypatch.setattr(mud, "muddy_ground", lambda before, *_: asked.append(before.shape) or MuddyGround((), 2.0))
     mapper: Any = SimpleNamespace(pixel_m2=1.0)
     measured = measure_mud(None, mapper, Layer.open(np.zeros((1, rows, 40), np.uint8)))  # type: ignore[arg-type]

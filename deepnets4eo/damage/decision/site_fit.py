@@ -212,7 +212,6 @@ class SiteShift:
         return np.asarray(scipy.special.expit(np.interp(log_odds, steps, scipy.special.logit(at_steps))))
 
 
-# Levels such that log-odds count as they are; as unsure of them, and of how much many buildings say, as of a network at a new place.
 def kept_doubt(weight: float, *, measured: bool) -> float:
     """Return the share of the doubt between sites that stays if a share `weight` of the log-odds comes from a score.
 
@@ -220,6 +219,7 @@ def kept_doubt(weight: float, *, measured: bool) -> float:
     return 1 - weight if measured else 1.0
 
 
+# Levels such that log-odds count as they are; as unsure of them, and of how much many buildings say, as of a network at a new place.
 UNKNOWN_SITE = SiteShift((-1.0, 1.0), (1.0, 1.0), 0.0, 2**0.5, 3.0)
 
 
