@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from deepnets4eo.cli.completion import dataset_names, legend_names
 from deepnets4eo.cli.options import Json, patterns
-from deepnets4eo.cli.output import ask_for_hazard, echo, progress, save_json, show_json, show_result, visible
+from deepnets4eo.cli.output import ask_for_hazard, echo, is_stdout, progress, show_json, show_result, visible
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,13 +76,16 @@ def check(
         raise InputError("--split, --layer and --thorough belong to a dataset. Name it with --dataset.")
     inspections = [_inspect(path, chosen, card, split, thorough=thorough) for path in paths]
     lines, apart = overlaps(inspections)
-    show_inspections(inspections, lines, apart)
+    silent = json is not None and is_stdout(json)
+    show_inspections(inspections, lines, apart, err=silent)
     if lines:  # as the images and outlines of a damage map
         ask_for_hazard()
     problems = sum(len(item.problems) for item in inspections) + len(apart)
     line = f"{count_of(len(inspections), 'file')} checked, {count_of(problems, 'problem')}"
     content = {"files": [item.to_dict() for item in inspections], "overlap": lines, "problems": apart}
-    show_result(line, *([] if json is None else [save_json(content, json)]))
+    show_result(line)
+    if json is not None:
+        show_json(content, json)
     if any(item.kind == "unreadable" for item in inspections):
         raise typer.Exit(2)
     if card is not None and problems:
@@ -127,15 +130,17 @@ def _inspect(
     return inspect(path, legend)
 
 
-def show_inspections(inspections: Sequence[Inspection], overlap: Sequence[str] = (), apart: Sequence[str] = ()) -> None:
+def show_inspections(
+    inspections: Sequence[Inspection], overlap: Sequence[str] = (), apart: Sequence[str] = (), *, err: bool = False
+) -> None:
     """Print what each file is, its facts and its problems, how the files overlap, and what of that hinders a job."""
     for item in inspections:
-        echo(f"{visible(item.path, one_line=True)}: {item.kind}")
+        echo(f"{visible(item.path, one_line=True)}: {item.kind}", err=err)
         for name, value in item.facts.items():
-            echo(f"  {visible(name, one_line=True)}: {visible(value, one_line=True)}")
+            echo(f"  {visible(name, one_line=True)}: {visible(value, one_line=True)}", err=err)
         for problem in item.problems:
-            echo(f"  ! {visible(problem, one_line=True)}")
+            echo(f"  ! {visible(problem, one_line=True)}", err=err)
     if overlap or apart:
-        echo("overlap:")
+        echo("overlap:", err=err)
         for line in (*overlap, *(f"! {problem}" for problem in apart)):
-            echo(f"  {visible(line, one_line=True)}")
+            echo(f"  {visible(line, one_line=True)}", err=err)

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from deepnets4eo.cli.options import DryRun, Json, Memory, Out, Overwrite, Resume, WhoElse, memory_bytes, others_alone
-from deepnets4eo.cli.output import echo, progress, save_json, show_findings, show_result
+from deepnets4eo.cli.output import echo, is_stdout, progress, show_findings, show_json, show_result
 
 COLOURS = "Colours"
 
@@ -89,16 +89,16 @@ def label_points(
         check_overwrite(page, overwrite=overwrite or resume)
     labeller = points.load_labeller(model)
     orthophoto = points.Orthophoto(colour, infrared, all_returns=all_returns) if colour is not None else None
+    job = points.LabelJob.plan(cloud, labeller, out, options, orthophoto)
     if dry_run:
-        echo(points.describe_labelling(cloud, labeller, out, options, orthophoto=orthophoto))
+        echo(job.describe())
         return
     with who.executor() as executor, progress("label-points") as advance:
-        result = points.label_cloud(
-            cloud, labeller, out, options, orthophoto=orthophoto, progress=advance, executor=executor
-        )
+        result = job.run(advance, executor)
+    silent = json is not None and is_stdout(json)
     if json is not None:
-        echo(save_json(result.to_dict(), json))
-    show_result(result.summary(), result.path)
+        show_json(result.to_dict(), json)
+    show_result(result.summary(), result.path, err=silent)
     show_findings(result.findings)
     if view and (written := points.show_cloud(result.path, page)) is not None:
-        echo(written)
+        echo(written, err=silent)

@@ -93,7 +93,7 @@ Json = Annotated[
     Path | None,
     Option(
         "--json",
-        help="Write the result to this file as JSON, replacing an older file.",
+        help="Write the result to this file as JSON, replacing an older file; - prints it.",
         show_default=False,
         callback=_checked_name,
     ),

@@ -145,19 +145,14 @@ def is_stdout(target: str | Path) -> bool:
 
 
 def show_json(value: Any, target: str | Path) -> None:
-    """Write JSON to `target` and print its path; `-` prints the JSON itself."""
+    """Write JSON to `target` and print its path; `-` prints the JSON itself. What a killed job has left at `target` goes."""
     if is_stdout(target):
         echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        echo(save_json(value, Path(target)))
-
-
-def save_json(value: Any, target: Path) -> Path:
-    """Write JSON to a file and return it; what a killed job has left there goes."""
+        return
     from deepnets4eo.jobs import output_lock
 
     with output_lock(target):
-        return write_json(target, value)
+        echo(write_json(target, value))
 
 
 def show_footprints(account: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The frame of every job that reads files and writes a folder of products: checked, described, run, continued."""
+"""The frame of every job that reads files and writes products: checked, described, run, continued."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class FileJob(ABC, Generic[Plan, Result]):
-    """A job that reads files and writes a folder of products.
+    """A job that reads files and writes products into a folder, or one file.
 
     Subclasses are frozen dataclasses with the field `output`. They state what is read and what shapes the products, and make them.
     The frame refuses products that are inputs, locks the folder, decides what may be replaced, and keeps what is finished.
@@ -46,6 +46,11 @@ class FileJob(ABC, Generic[Plan, Result]):
     def make(self, scratch: Scratch, progress: Any, executor: Executor | None) -> Result:
         """Do the work, and write the products into `output`, which is locked. scratch : for what is finished"""
 
+    def check_inputs(self) -> None:
+        """Refuse inputs that the work could not use, by what is quick to read; by default nothing is read. Errors: InputError.
+
+        It runs before finished work is removed, so that a job with a mistaken path costs nothing."""
+
     def check(self) -> None:
         """Refuse outputs that are inputs. Errors: OutputError."""
         self.output.check_apart(self.known_products, *self.sources.values())
@@ -59,6 +64,7 @@ class FileJob(ABC, Generic[Plan, Result]):
         """Return what would be done, after all checks. Errors: as for the job."""
         self.check()
         self.known_output.check()
+        self.check_inputs()
         return self.foresee()
 
     def run(self, progress: Any = None, executor: Executor | None = None) -> Result:
@@ -71,5 +77,6 @@ class FileJob(ABC, Generic[Plan, Result]):
         """
         self.check()  # before anything large is read
         output = self.known_output
+        self.check_inputs()
         with output.begin() as scratch:
             return replace(self, output=output).make(scratch, progress, executor)  # type: ignore[type-var]

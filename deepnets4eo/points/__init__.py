@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         PointLabeller as PointLabeller,
         load_labeller as load_labeller,
     )
-    from .labelling import describe_labelling as describe_labelling, label_cloud as label_cloud
+    from .labelling import LabelJob as LabelJob, label_cloud as label_cloud
     from .look.flight import fly_around as fly_around
     from .look.page import PointLook as PointLook
     from .look.window import draw as draw, show_cloud as show_cloud
@@ -43,7 +43,7 @@ else:
             ".height_grid": ["HeightGrid", "heights_above_ground"],
             ".label_options": ["LabelOptions", "LabelResult"],
             ".labeller": ["LoadedLabeller", "PointLabeller", "load_labeller"],
-            ".labelling": ["describe_labelling", "label_cloud"],
+            ".labelling": ["LabelJob", "label_cloud"],
             ".look.flight": ["fly_around"],
             ".look.page": ["PointLook"],
             ".look.window": ["draw", "show_cloud"],

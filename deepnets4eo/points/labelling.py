@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine, transformer
-from deepnets4eo.jobs import Executor, JobOutput, Progress, Scratch, SharedWork
+from deepnets4eo.jobs import Executor, FileJob, JobOutput, Progress, Scratch, SharedWork
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs import Finding
 from deepnets4eo.points.cloud import PointCloud
@@ -80,96 +81,119 @@ def label_cloud(
     OutputError
         The output exists, is an input, or cannot be written.
     """
-    with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import Additions
+    return LabelJob.plan(path, labeller, out, options or LabelOptions(), orthophoto).run(progress, executor)
 
-        out = Additions.check_name(Path(out))
-    options = options or LabelOptions()
-    output = _checked_output(path, labeller, out, options, orthophoto)
-    file = open_cloud(path, crs=options.crs)
-    check_needs(file, labeller, orthophoto)
-    file.check_not_empty()
-    check_values(labeller, file)
-    _additions(labeller.legend, replace=options.replace).check_fit(file)
-    with output.begin() as scratch:
-        steps = _Steps(progress)
-        done = _sort(file, labeller, options, scratch, steps, orthophoto)
-        _label(done, labeller, orthophoto, steps, executor)
-        if orthophoto is not None:
-            _check_covered(file, done, orthophoto)
-        result = _count(out, labeller.legend, done)
-        additions = _additions(
-            labeller.legend, replace=options.replace, findings=result.findings, job=output.record_text
+
+@dataclass(frozen=True)
+class LabelJob(FileJob[str, LabelResult]):
+    """Labels of a file of points, written with all that the file has."""
+
+    file: CloudFile
+    labeller: PointLabeller
+    output: JobOutput
+    options: LabelOptions = LabelOptions()
+    orthophoto: Orthophoto | None = None
+
+    @classmethod
+    def plan(
+        cls, path: str | Path, labeller: PointLabeller, out: str | Path, options: LabelOptions = LabelOptions(),
+        orthophoto: Orthophoto | None = None,
+    ) -> LabelJob:  # fmt: skip
+        """Return the job for these files. Errors: InputError for a file that cannot be opened, OutputError for a name that is none of LAS."""
+        with name_missing_extra():
+            from deepnets4eo.points.files.las_writer import Additions
+
+            output = JobOutput(
+                Additions.check_name(Path(out)), options.resume, options.overwrite, last="",
+                recorded=Additions.stored_job,
+            )  # fmt: skip
+        return cls(open_cloud(path, crs=options.crs), labeller, output, options, orthophoto)
+
+    @property
+    def known_products(self) -> tuple[str, ...]:
+        """No names: the output is one file."""
+        return ()
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """Points, neighbouring points and colours."""
+        colours = None if self.orthophoto is None else self.orthophoto.layers
+        return {"cloud": self.file.path, "neighbours": list(self.options.neighbours), "colours": colours}
+
+    @property
+    def shaping(self) -> tuple[Any, ...]:
+        """The options, the labeller, and which points the orthophoto colours."""
+        all_returns = self.orthophoto is not None and self.orthophoto.all_returns
+        return self.options, {"labeller": describe_labeller(self.labeller), "all_returns": all_returns}
+
+    def check_inputs(self) -> None:
+        """Refuse points that the labeller cannot use or LAS cannot store, and an orthophoto of another place. Errors: InputError."""
+        _check_needs(self.file, self.labeller, self.orthophoto)
+        for file in (self.file, *self._neighbours):
+            next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths
+        check_values(self.labeller, self.file)
+        self._additions().check_fit(self.file)
+        if self.orthophoto is not None:
+            _check_touches(self.file, self.orthophoto)
+
+    def foresee(self) -> str:
+        """Describe in lines what would be done."""
+        file, legend = self.file, self.labeller.legend
+        crs = file.crs.name if file.crs is not None else "no CRS, coordinates are read as metres"
+        return (
+            f"{file.path}: {file.point_count:,} points, {file.point_format}, {crs}\n"
+            f"classes: {', '.join(f'{entry.value} {entry.name}' for entry in legend.classes)}\n"
+            f"halo: {self.labeller.halo_m:g} m, {len(self.options.neighbours)} neighbouring files\n"
+            f"would write {self.output.out}: pred_class, pred_prob, entropy, propagated"
+            f"{', and the classification' if self.options.replace else ''}"
         )
-        _write(file, additions, out, done, steps, replace=options.replace)
+
+    def make(self, scratch: Scratch, progress: Progress | None, executor: Executor | None) -> LabelResult:
+        """Sort the points into tiles, label each tile, and write the file with the labels."""
+        steps = _Steps(progress)
+        done = self._sort(scratch, steps)
+        _label(done, self.labeller, self.orthophoto, steps, executor)
+        if self.orthophoto is not None:
+            _check_covered(self.file, done, self.orthophoto)
+        result = _count(self.output.out, self.labeller.legend, done)
+        additions = self._additions(result.findings, self.output.record_text)
+        _write(self.file, additions, self.output.out, done, steps, replace=self.options.replace)
         return result
 
+    @property
+    def _neighbours(self) -> list[CloudFile]:
+        return [open_cloud(neighbour, crs=self.options.crs) for neighbour in self.options.neighbours]
 
-def _checked_output(
-    path: str | Path, labeller: PointLabeller, out: Path, options: LabelOptions, orthophoto: Orthophoto | None
-) -> JobOutput:
-    """Return the output, which is no input, and does not exist unless its job is continued. Errors: OutputError, OtherJobError."""
-    from deepnets4eo.points.files.las_writer import Additions
+    def _sort(self, scratch: Scratch, steps: _Steps) -> LabelProgress:
+        """Sort the points into tiles, unless an interrupted run of the same job has done so, and return the job's progress."""
+        neighbours, halo_m = self._neighbours, self.labeller.halo_m
+        done = LabelProgress(scratch, self.file, self.labeller, neighbours, self.orthophoto)
+        if not done.is_sorted:
+            done.clear()
+            most = max(self.options.memory_bytes // POINT_BYTES, MIN_POINTS)
+            for count in sort_in_tiles(
+                self.file, done.tile_folder, most_points=most, halo_m=halo_m, neighbours=neighbours
+            ):
+                steps(0, count / self.file.point_count)
+            done.begin()
+        return done
 
-    colours = None if orthophoto is None else orthophoto.layers
-    inputs = {"cloud": path, "neighbours": list(options.neighbours), "colours": colours}
-    all_returns = orthophoto is not None and orthophoto.all_returns
-    output = JobOutput(out, options.resume, options.overwrite, last="", recorded=Additions.stored_job).for_job(
-        inputs, options, labeller=describe_labeller(labeller), all_returns=all_returns
-    )
-    output.check_apart((), path, options.neighbours, colours)
-    output.check()
-    return output
-
-
-def describe_labelling(
-    path: str | Path,
-    labeller: PointLabeller,
-    out: str | Path,
-    options: LabelOptions | None = None,
-    *,
-    orthophoto: Orthophoto | None = None,
-) -> str:
-    """Check the inputs of `label_cloud` and return what it would do.
-
-    Parameters
-    ----------
-    path, labeller, out, options, orthophoto : as in `label_cloud`
-
-    Returns
-    -------
-    Lines of text.
-
-    Raises
-    ------
-    InputError, OutputError
-        As in `label_cloud`.
-    """
-    with name_missing_extra():
+    def _additions(self, findings: tuple[Finding, ...] = (), job: str = "") -> Additions:
+        """Return the dimensions that store the labels, in the order of their columns, and the findings on them."""
         from deepnets4eo.points.files.las_writer import Additions
 
-        Additions.check_name(Path(out))
-    options = options or LabelOptions()
-    _checked_output(path, labeller, Path(out), options, orthophoto)
-    file = open_cloud(path, crs=options.crs)
-    check_needs(file, labeller, orthophoto)
-    next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths
-    check_values(labeller, file)
-    for neighbour in options.neighbours:
-        next(open_cloud(neighbour, crs=options.crs).chunks(1))
-    if orthophoto is not None:
-        _check_touches(file, orthophoto)
-    crs = file.crs.name if file.crs is not None else "no CRS, coordinates are read as metres"
-    return (
-        f"{file.path}: {file.point_count:,} points, {file.point_format}, {crs}\n"
-        f"classes: {', '.join(f'{entry.value} {entry.name}' for entry in labeller.legend.classes)}\n"
-        f"halo: {labeller.halo_m:g} m, {len(options.neighbours)} neighbouring files\n"
-        f"would write {out}: pred_class, pred_prob, entropy, propagated"
-        f"{', and the classification' if options.replace else ''}"
-    )
+        legend, replace = self.labeller.legend, self.options.replace
+        highest_code = max(legend.values) if replace else 0
+        return (
+            Additions(legend=legend, highest_code=highest_code, predicted=replace, findings=findings, job=job)
+            .with_dimension("pred_class", "uint8", "code of the class, 255 none")
+            .with_dimension("pred_prob", "uint8", "probability of the class", 1 / CENT)
+            .with_dimension("entropy", "uint8", "0 sure to 1 all alike", 1 / CENT)
+            .with_dimension("propagated", "uint8", "1: label of the nearest point")
+        )
 
 
-def check_needs(file: CloudFile, labeller: PointLabeller, orthophoto: Orthophoto | None) -> None:
+def _check_needs(file: CloudFile, labeller: PointLabeller, orthophoto: Orthophoto | None) -> None:
     """Raise InputError, naming the remedy, where a file and its orthophoto lack what a labeller needs."""
     has = {*file.measurements, *(orthophoto.measurements if orthophoto is not None else ())}
     missing = [name for name in labeller.needs if name not in has]
@@ -193,28 +217,6 @@ class _Steps:
     def __call__(self, step: int, share: float) -> None:
         if self._progress is not None:
             self._progress(min(sum(SHARES[:step]) + SHARES[step] * share, 1.0))
-
-
-def _sort(
-    file: CloudFile,
-    labeller: PointLabeller,
-    options: LabelOptions,
-    scratch: Scratch,
-    steps: _Steps,
-    orthophoto: Orthophoto | None,
-) -> LabelProgress:
-    """Sort the points of a job, unless an interrupted run of the same job has done so, and return its progress."""
-    neighbours = [open_cloud(neighbour, crs=options.crs) for neighbour in options.neighbours]
-    done = LabelProgress(scratch, file, labeller, neighbours, orthophoto)
-    if not done.is_sorted:
-        done.clear()
-        most = max(options.memory_bytes // POINT_BYTES, MIN_POINTS)
-        for count in sort_in_tiles(
-            file, done.tile_folder, most_points=most, halo_m=labeller.halo_m, neighbours=neighbours
-        ):
-            steps(0, count / file.point_count)
-        done.begin()
-    return done
 
 
 def _label(
@@ -259,20 +261,6 @@ def _check_covered(file: CloudFile, done: LabelProgress, orthophoto: Orthophoto)
         raise InputError(f"{names} covers no point of {file.path}. Check the CRS of both (--crs).")
     if without:
         log.warning("%s of %s points lie beyond %s and count as black.", f"{without:,}", f"{file.point_count:,}", names)
-
-
-def _additions(legend: Legend, *, replace: bool, findings: tuple[Finding, ...] = (), job: str = "") -> Additions:
-    """Return the dimensions that store the labels, in the order of their columns, and the findings on them."""
-    from deepnets4eo.points.files.las_writer import Additions
-
-    highest_code = max(legend.values) if replace else 0
-    return (
-        Additions(legend=legend, highest_code=highest_code, predicted=replace, findings=findings, job=job)
-        .with_dimension("pred_class", "uint8", "code of the class, 255 none")
-        .with_dimension("pred_prob", "uint8", "probability of the class", 1 / CENT)
-        .with_dimension("entropy", "uint8", "0 sure to 1 all alike", 1 / CENT)
-        .with_dimension("propagated", "uint8", "1: label of the nearest point")
-    )
 
 
 def _write(

@@ -270,6 +270,18 @@ def test_refused_inputs_leave_no_scratch_and_a_full_disk_keeps_it(
     assert {path.name for path in tmp_path.iterdir()} == {"cut.tif", "out"}
 
 
+def test_a_mistaken_path_keeps_what_an_interrupted_job_has_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = tmp_path / ".partial-scratch-out" / "0123" / "registration.npz"
+    finished.parent.mkdir(parents=True)
+    finished.touch()
+    assert run(tmp_path, tmp_path / "out", "--dsm-post", "none.tif") == 2
+    error = capsys.readouterr().err
+    assert all(name in error for name in ("pre.tif", "post.tif", "footprints.gpkg", "none.tif do not exist"))
+    assert finished.exists()
+
+
 def test_a_step_that_is_cut_short_on_disk_is_made_again(place: Path, tmp_path: Path) -> None:
     inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings())
     journal = damage_journal(tmp_path, inputs, Settings())

@@ -14,11 +14,11 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.grid import Window
 from deepnets4eo.points import (
+    LabelJob,
     LabelOptions,
     Orthophoto,
     PointCloud,
     colourise_cloud,
-    describe_labelling,
     label_cloud,
     labelling,
     open_cloud,
@@ -184,21 +184,30 @@ def test_points_beyond_the_orthophoto_are_counted_in_a_resumed_job_too(
     assert result.without_colour == (xyz[:, 0] > ORIGIN[0] + 50).sum()
 
 
-def test_a_check_of_inputs_refuses_what_the_job_would(tmp_path: Path, ortho: Path) -> None:
+def test_a_job_and_its_dry_run_refuse_the_same_inputs_before_finished_work_goes(tmp_path: Path, ortho: Path) -> None:
     path, labeller, out = write_las(tmp_path / "a.laz", scattered(10)), NeighbourCount(), tmp_path / "out.laz"
-    assert "10 points" in describe_labelling(path, labeller, out, orthophoto=Orthophoto(ortho))
+    finished = tmp_path / ".partial-scratch-out.laz" / "labelled" / "0.npz"
+    assert "10 points" in LabelJob.plan(path, labeller, out, orthophoto=Orthophoto(ortho)).describe()
     with pytest.raises(OutputError, match=r"Name it \.laz or \.las"):
-        describe_labelling(path, labeller, tmp_path / "out.txt")
-    with raises_naming(InputError, "missing.laz"):
-        describe_labelling(path, labeller, out, LabelOptions(neighbours=(tmp_path / "missing.laz",)))
+        LabelJob.plan(path, labeller, tmp_path / "out.txt")
     laspy.LasData(laspy.LasHeader(version="1.4", point_format=6)).write(tmp_path / "empty.las")
-    with raises_naming(InputError, "empty.las"):
-        describe_labelling(tmp_path / "empty.las", labeller, out)
     unplaced = write_geotiff(tmp_path / "unplaced.tif", IMAGE, crs=None, origin=(0, 100), gsd=1.0)
     elsewhere = write_las(tmp_path / "far.laz", scattered(10) + [9000, 0, 0])
-    for cloud, image in ((path, unplaced), (elsewhere, ortho)):
-        with raises_naming(InputError, image.name, cloud.name):
-            describe_labelling(cloud, labeller, out, orthophoto=Orthophoto(image))
+    again = LabelOptions(overwrite=True)
+    for names, cloud, options, image in (
+        (["missing.laz"], path, LabelOptions(neighbours=(tmp_path / "missing.laz",), overwrite=True), None),
+        (["empty.las"], tmp_path / "empty.las", again, None),
+        (["empty.las"], path, LabelOptions(neighbours=(tmp_path / "empty.las",), overwrite=True), None),
+        (["unplaced.tif", "a.laz"], path, again, unplaced),
+        (["ortho.tif", "far.laz"], elsewhere, again, ortho),
+    ):
+        finished.parent.mkdir(parents=True, exist_ok=True)
+        finished.touch()
+        job = LabelJob.plan(cloud, labeller, out, options, None if image is None else Orthophoto(image))
+        for call in (job.describe, job.run):
+            with raises_naming(InputError, *names):
+                call()
+        assert finished.exists()
 
 
 @pytest.mark.real_data

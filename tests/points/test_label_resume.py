@@ -14,6 +14,7 @@ from made_up_clouds import LEGEND, ORIGIN, NeighbourCount, scattered, write_las
 
 from deepnets4eo.errors import CompleteError, OtherJobError
 from deepnets4eo.points import (
+    LabelJob,
     LabelOptions,
     LoadedLabeller,
     Orthophoto,
@@ -149,9 +150,9 @@ def test_a_finished_result_is_not_resumed_by_another_job(tmp_path: Path) -> None
         ((tmp_path / "a.laz", NeighbourCount(), out, LabelOptions(resume=True, replace=True)), "replace"),
         ((tmp_path / "a.laz", RuleLabeller(), out, again), "labeller"),
     ):
-        for call in (label_cloud, labelling.describe_labelling):
+        for call in (LabelJob.run, LabelJob.describe):
             with pytest.raises(OtherJobError) as error:
-                call(*job)
+                call(LabelJob.plan(*job))
             assert error.value.differing == (differing,)
     write_las(tmp_path / "a.laz", scattered(60))  # the corrected file under the same name
     with pytest.raises(OtherJobError):

@@ -66,9 +66,12 @@ class DamageJob(FileJob[tuple[list[str], dict[str, Any]], tuple[DamageMap, dict[
         """Formats, the event and all options."""
         return {"also": self.formats, "event": self.event.to_dict()}, self.inputs.options, self.products
 
+    def check_inputs(self) -> None:
+        """Refuse all missing files at once. Errors: InputError."""
+        check_exist(self.inputs.files)
+
     def foresee(self) -> tuple[list[str], dict[str, Any]]:
         """Open and check everything; return lines on what would be done, and the account of the footprints."""
-        check_exist(self.inputs.files)  # all at once
         lines, account, post = self.inputs.foresee(self.output.out)
         formats_of(self.formats, post.grid.crs)
         return lines, account
