@@ -352,17 +352,17 @@ def alignment_of(status: str, *, voters: int = 100, in_place: float = 0.0, shift
         (alignment_of("ok"), alignment_of("ok"), "pre", True, [], None),
         (alignment_of("ok", shift_m=8.0), None, "pre", True, [], None),
         (alignment_of("ok", shift_m=8.1), None, "pre", True, ["footprints_moved_far"], None),
-        (alignment_of("failed", in_place=3.4), alignment_of("ok"), "post", True, [], (0.4, 0.4)),
-        (alignment_of("failed", in_place=3.5), alignment_of("ok"), "post", True, [], None),
+        (alignment_of("failed", in_place=2.9), alignment_of("ok"), "post", True, [], (0.4, 0.4)),
+        (alignment_of("failed", in_place=3.0), alignment_of("ok"), "post", True, [], None),
         (alignment_of("failed", voters=2), alignment_of("ok"), "post", True, [], None),
-        (alignment_of("failed", in_place=3.5), alignment_of("failed"), "pre", True, ["alignment_weak"], None),
-        (alignment_of("failed", in_place=3.4), alignment_of("failed"), "pre", False, ["alignment_failed"], None),
-        (alignment_of("failed"), alignment_of("failed", in_place=3.6), "post", True, ["alignment_weak"], None),
+        (alignment_of("failed", in_place=3.0), alignment_of("failed"), "pre", True, ["alignment_weak"], None),
+        (alignment_of("failed", in_place=2.9), alignment_of("failed"), "pre", False, ["alignment_failed"], None),
+        (alignment_of("failed"), alignment_of("failed", in_place=3.1), "post", True, ["alignment_weak"], None),
         (alignment_of("failed", voters=2, in_place=9.0), None, "pre", True, ["alignment_unknown"], None),
-        (alignment_of("failed", voters=3, in_place=3.5), None, "pre", True, ["alignment_weak"], None),
+        (alignment_of("failed", voters=3, in_place=3.0), None, "pre", True, ["alignment_weak"], None),
     ],
 )  # fmt: skip
-def test_outlines_are_in_place_from_three_and_a_half_deviations_on(
+def test_outlines_are_in_place_from_three_deviations_on(
     pre: Any, post: Any, image: str, known: bool, codes: list[str], fit_after: tuple[float, float] | None
 ) -> None:
     alignments = {role: one for role, one in (("pre", pre), ("post", post)) if one is not None}

@@ -6,6 +6,7 @@ import geopandas as gpd
 import pytest
 from made_up_evidence import gather
 
+from deepnets4eo.damage import GRADES, Settings, assess
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.structure.unbuilt import find_unbuilt
 from deepnets4eo.footprints import align_footprints, read_footprints
@@ -53,3 +54,17 @@ def test_outlines_of_later_houses_are_recognised_and_those_of_2011_kept(real_dat
     truth = footprints.frame["id"].map(labels)
     assert flags[(truth == "no-building").to_numpy()].sum() >= 9  # of 22
     assert flags[(truth.notna() & (truth != "no-building")).to_numpy()].mean() <= 0.03
+
+
+def test_burnt_houses_without_an_image_before_are_ranked_where_their_number_is_not_known(real_data: Path) -> None:
+    folder = real_data / "events_more" / "santa-rosa-wildfire_00000115"
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder}")
+    settings = Settings(footprints_crs="pixels", gsd_m=0.92)
+    found = assess(None, folder / "post.png", folder / "footprints_px.geojson", settings=settings)
+    assert {finding.code for finding in found.findings} >= {"alignment_weak", "count_not_told"}
+    table = found.table
+    assert table.assessed.sum() >= 18  # the network grades 11 more
+    assert table.is_ranked
+    stated = found.buildings[found.buildings["damage"] == GRADES[0]]
+    assert stated["damage_set"].eq(GRADES[0]).all(), "no damage is stated only of buildings of which it is certain"
