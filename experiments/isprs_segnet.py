@@ -28,6 +28,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,15 +211,27 @@ def score_notebook(weights: Path, scenes: BenchmarkScenes, out: Path, legend: Le
     return Outcome(NOTEBOOK, scores, (), 0.0, time.perf_counter() - started, maps)
 
 
-def site_table(site: SampleSite, names: Sequence[str] | None, *, long: bool, smoke: bool) -> list[NetworkRow]:
-    """Return the rows of a site of the samples: of a fixed number of steps, or until the validation score no longer rises."""
+def site_table(
+    site: SampleSite, names: Sequence[str] | None, *, long: bool, smoke: bool, width: int | None = None
+) -> list[NetworkRow]:
+    """Return the rows of a site of the samples: of a fixed number of steps, or until the validation score no longer rises.
+
+    A width that is given is in the rows' names, so that they are kept next to those of the usual width.
+    """
     epochs = segnet_samples.LONG_EPOCHS if long else segnet_samples.EPOCHS
-    every = rows(True, epochs, width=segnet_samples.WIDTH, heights=site.heights or (NDSM, 1))
+    every = rows(True, epochs, width=width or segnet_samples.WIDTH, heights=site.heights or (NDSM, 1))
     every = [one for one in every if one.row.name not in segnet_samples.LEFT_OUT]
     table = segnet_samples.site_rows(every, site, long=long)
     at_site = {one.row.name for one in table}
     table = choose_rows(table, None if names is None else [name for name in names if name in at_site])
+    table = [_with_width(one, width) for one in table] if width else table
     return shorten_rows(table) if smoke else table
+
+
+def _with_width(one: NetworkRow, width: int) -> NetworkRow:
+    """Return a row whose name, and those of its streams, state the width."""
+    named = replace(one.row, name=f"{one.row.name}, width {width}")
+    return replace(one, row=named, streams=tuple(f"{name}, width {width}" for name in one.streams))
 
 
 def on_samples(
@@ -230,6 +243,7 @@ def on_samples(
     *,
     long: bool = False,
     smoke: bool = False,
+    width: int | None = None,
 ) -> str:
     """Run the rows on the sites of the samples, and add each row of each seed to results.json, which the lineage quotes.
 
@@ -251,7 +265,7 @@ def on_samples(
         names, dict.fromkeys(one.row.name for site in at for one in site_table(site, None, long=long, smoke=False))
     )
     for done, site in [(number, site) for site in at for number in range(1, len(seeds) + 1)]:
-        table = site_table(site, names, long=long, smoke=smoke)
+        table = site_table(site, names, long=long, smoke=smoke, width=width)
         folds = [crop_scenes(fold, out / "smoke" / site.name) for fold in site.folds] if smoke else site.folds
         steps = {one.row.name: segnet_samples.steps_of(one.row) for one in table}
         zero = largest_class_of_folds(folds, site.legend)
@@ -308,7 +322,7 @@ def main() -> None:
     smoke, out, seeds = arguments.smoke, arguments.out, arguments.seeds[: 1 if arguments.smoke else None]
     if arguments.samples:
         chosen = (arguments.samples, out, seeds, arguments.sites, arguments.rows)
-        print(on_samples(*chosen, long=arguments.long, smoke=smoke))
+        print(on_samples(*chosen, long=arguments.long, smoke=smoke, width=arguments.width))
         return
     every = rows(
         arguments.data is None, arguments.epochs, published=bool(arguments.protocol),

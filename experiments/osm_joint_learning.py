@@ -1,13 +1,16 @@
 """OpenStreetMap as an input beside the image (Audebert et al., CVPRW 2017), published beside ours.
 
 Usage: python experiments/osm_joint_learning.py --out FOLDER [--seeds 0 1 2]            (miniature city, SYNTHETIC)
+       python experiments/osm_joint_learning.py --out FOLDER --data SAMPLES --sites banepa (a drone image, and its outlines of OpenStreetMap)
        python experiments/osm_joint_learning.py --out FOLDER --data ROOT --osm FILE     (Potsdam, and an extract there)
 
 Prints F1 by class and OA as mean ± sd over the seeds on full and on eroded labels, OA on the validation part by epoch
 (by step as a picture, curves.png), and which orderings held. On the city then, without --rows, OA of the trained networks where the test scenes' map is shifted and
 incomplete more and more; the networks learned from maps shifted by 2 m (r.m.s., a layer each) with a quarter missing.
 Residual correction starts from the SegNet and the OSMNet, which stay as they are. No real sample has image, labels and
-a map of its own, so there is no --samples. Small networks (width 16) and few steps but for --data.
+a map of its own: with --sites the labels are the outlines of OpenStreetMap, and the map is the same outlines made worse
+as on the city, so these figures say what networks make of a wrong map, and not how good OpenStreetMap is. Each half of
+the site is trained and tested on; the second zero is the map itself. Small networks (width 16) and few steps but for --osm.
 """
 
 from __future__ import annotations
@@ -15,13 +18,16 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from isprs_baselines import MAIN, contest, without_borders
 from matplotlib.figure import Figure
+from noisy_labels import BUILDING, SITES, Area, areas_of
 from score_table import BenchmarkScenes, Row
-from script import add_smoke, crop_scenes, percents, plain_errors, store_results, title_of
+from script import add_smoke, crop_scenes, kept_results, percents, plain_errors, store_results, title_of
 from seeds import (
     GSD_M,
     SIZE_PX,
@@ -42,17 +48,19 @@ from seeds import (
     shorten_rows,
     write_tables,
 )
-from zero import largest_class_of_folds
+from zero import OVERALL, Zero, largest_class_of_folds
 
-from deepnets4eo.cards import DatasetCard, Legend
+from deepnets4eo.cards import DatasetCard, Legend, PublishedScores
 from deepnets4eo.evaluation import evaluate_pairs, spread
 from deepnets4eo.files import atomic_write
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters import Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import RunFolder, load_run
 from deepnets4eo.segmenters.history import read_log
 from deepnets4eo.synthetic import City
+from deepnets4eo.synthetic.write import osm_layers
 
 IMAGE, MAP = "SegNet RGB", "OSMNet (binary OSM)"
 CORRECTION, FUSE = "Residual correction RGB + OSM (binary)", "FuseNet RGB + OSM (binary)"
@@ -131,6 +139,44 @@ def contest_with_map(card: DatasetCard, root: Path, osm: Path, out: Path, *, smo
     return BenchmarkScenes(
         *({name: one(name, sources) for name, sources in of_split.items()} for of_split in (scenes.train, scenes.test))
     )
+
+
+def map_of_site(area: Area, number: int) -> str:
+    """The outlines of an area of a site as its map, shifted and incomplete by chance as on the city; written once."""
+    path = area.image.with_name(f"{area.image.stem}-osm.tif")
+    if not path.exists():
+        rng = np.random.default_rng([number, 42])
+        layers = osm_layers({"buildings": area.outlines[["geometry"]]}, rng, OFFSET_M, MISSING)
+        rasterize_osm(layers, str(area.image), path, coverage="everywhere", complete=list(layers))
+    return str(path)
+
+
+def halves(site: str, samples: Path, out: Path, *, smoke: bool = False) -> list[BenchmarkScenes]:
+    """Both halves of a real site, each trained and tested on."""
+    areas = areas_of(site, samples, out / site, smoke=smoke)
+    scenes = [
+        {
+            f"half-{number}": {
+                "image": str(area.image),
+                "osm": map_of_site(area, number),
+                Scene.label_layer: str(area.draw("none")),
+            }
+        }
+        for number, area in enumerate(areas)
+    ]
+    return [BenchmarkScenes(learnt, tested) for learnt, tested in zip(scenes, scenes[::-1], strict=True)]
+
+
+def map_itself(folds: Sequence[BenchmarkScenes]) -> Zero:
+    """The buildings of the map as the map of classes, scored on all test scenes, in percent."""
+    band = OsmRules.load(None).names.index("buildings")
+    matrix = ConfusionMatrix(BUILDING.num_classes)
+    for sources in (one for fold in folds for one in fold.test.values()):
+        drawn = Layer.open(sources["osm"]).read()[0][band] > 0
+        truth = BUILDING.to_index()[Layer.open(sources[Scene.label_layer], labels=True).read()[0][0]]
+        matrix.update(truth, drawn.astype(np.uint8))
+    scores = {name: 100 * float(getattr(matrix, name)) for name in OVERALL}
+    return Zero("the map itself", {**scores, "f1 of building": 100 * float(matrix.f1[1])})
 
 
 def curves(outcomes: OutcomesByRow) -> list[str]:
@@ -231,40 +277,55 @@ def _with_map(run: Path, scenes: BenchmarkScenes, legend: Legend, out: Path, wor
     return float(evaluate_pairs(pairs, legend).to_dict()[SCORE])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="the tiles of Potsdam")
-    parser.add_argument("--osm", type=Path, help="with --data: extract of OpenStreetMap around them")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
-    parser.add_argument("--epochs", type=int)
-    add_smoke(parser)
-    arguments = parser.parse_args()
-    if (arguments.data is None) != (arguments.osm is None):
-        parser.error("--data and --osm are given together")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    logging.getLogger("seeds").setLevel(logging.INFO)
-    small, out = arguments.data is None, arguments.out
-    card, legend = DatasetCard.load("isprs_potsdam"), Legend.load("isprs")
-    smoke, seeds = arguments.smoke, arguments.seeds[: 1 if arguments.smoke else None]
-    if small:
+@dataclass(frozen=True)
+class Study:
+    """What the networks are compared on: folds of scenes in a legend, and the published scores beside them."""
+
+    title: str
+    folds: Sequence[BenchmarkScenes]
+    legend: Legend
+    classes: Sequence[str]
+    published: Mapping[str, PublishedScores]
+    site: str = ""
+
+    @classmethod
+    def chosen(cls, arguments: argparse.Namespace, site: str) -> Study:
+        """The study of a real site if one is named, else of the contest if its map is given, else of the miniature city."""
+        out, smoke = arguments.out, arguments.smoke
+        if site:
+            folds = halves(site, arguments.data, out, smoke=smoke)
+            return cls(f"OSM made worse, on {site.title()}", folds, BUILDING, tuple(BUILDING.names), {}, site)
+        card, legend = DatasetCard.load("isprs_potsdam"), Legend.load("isprs")
+        if arguments.osm:
+            scenes = contest_with_map(card, arguments.data, arguments.osm, out, smoke=smoke)
+            return cls("OSM on Potsdam", [scenes], legend, MAIN, card.published)
         scenes = city(out, smoke=smoke)
-    else:
-        scenes = contest_with_map(card, arguments.data, arguments.osm, out, smoke=smoke)
-    title = title_of("OSM on the miniature city (SYNTHETIC)" if small else "OSM on Potsdam", smoke=smoke)
+        return cls("OSM on the miniature city (SYNTHETIC)", [scenes], legend, MAIN, card.published)
+
+    def zeros(self) -> list[Zero]:
+        """What needs no training."""
+        return [largest_class_of_folds(self.folds, self.legend), *([map_itself(self.folds)] if self.site else [])]
+
+
+def report(study: Study, arguments: argparse.Namespace, seeds: Sequence[int]) -> str:
+    """Train the rows of a study, store their figures, and return its tables."""
+    smoke, out = arguments.smoke, arguments.out / study.site
+    title = title_of(study.title, smoke=smoke)
+    small = arguments.osm is None
     every = rows(small, arguments.epochs)
     table = choose_rows(shorten_rows(every) if smoke else every, arguments.rows)
-    by_row, left_out = run_seeds(table, [scenes], legend, out, seeds)
+    by_row, left_out = run_seeds(table, study.folds, study.legend, out, seeds)
     notes = ["Orderings, on full labels:", *(one.describe(by_row) for one in ORDERINGS), *curves(by_row)]
     notes += [f"- {name} is left out: {reason}" for name, reason in left_out.items()]
-    other_maps = sweep(by_row, scenes, legend, out) if small and not arguments.rows else {}
+    on_city = small and not study.site
+    other_maps = sweep(by_row, study.folds[0], study.legend, out) if on_city and not arguments.rows else {}
     notes += sweep_table(other_maps) if other_maps else []
-    borderless = {name: without_borders(outcomes, scenes, legend) for name, outcomes in by_row.items()}
-    text = mean_table(f"{title}: full labels", by_row, MAIN, card.published, notes)
-    text += "\n" + mean_table(f"{title}: eroded labels", borderless, MAIN, card.published, [])
-    zero = largest_class_of_folds([scenes], legend)
-    text += f"\n- {zero.line()}\n"
+    zeros = study.zeros()
+    notes += [f"- {zero.line()}" for zero in zeros]
+    text = mean_table(f"{title}: full labels", by_row, study.classes, study.published, notes)
+    if not study.site:
+        borderless = {name: without_borders(of, study.folds[0], study.legend) for name, of in by_row.items()}
+        text += "\n" + mean_table(f"{title}: eroded labels", borderless, study.classes, study.published, [])
     figures = {
         name: {
             "overall_accuracy": percents(map(accuracy, of_row)),
@@ -273,17 +334,38 @@ def main() -> None:
         for name, of_row in by_row.items()
     }
     epochs = arguments.epochs or (EPOCHS if small else None)
-    store_results(
-        out,
-        smoke=smoke,
-        data=title,
-        epochs=epochs,
-        zero=zero.to_dict(),
-        full_labels=figures,
-        accuracy_by_map=other_maps,
-    )
+    stored: dict[str, Any] = {"data": title, "epochs": epochs, "zero": zeros[0].to_dict(), "full_labels": figures}
+    kept = kept_results(arguments.out, smoke=smoke)
+    if study.site:
+        stored["map_itself"] = zeros[1].to_dict()
+        kept["sites"] = {**kept.get("sites", {}), study.site: stored}
+    else:
+        kept |= stored | {"accuracy_by_map": other_maps}
+    store_results(arguments.out, smoke=smoke, **kept)
     draw_by_step(by_row, out / "curves.png", title)
-    print(write_tables(out, text, by_row))
+    return write_tables(out, text, by_row)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="the tiles of Potsdam; with --sites the folder of real samples")
+    parser.add_argument("--osm", type=Path, help="with the tiles of Potsdam: extract of OpenStreetMap around them")
+    parser.add_argument("--sites", nargs="+", choices=list(SITES), default=[], help="real sites instead of the city")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
+    parser.add_argument("--epochs", type=int)
+    add_smoke(parser)
+    arguments = parser.parse_args()
+    if (arguments.data is None) != (arguments.osm is None and not arguments.sites) or (
+        arguments.osm and arguments.sites
+    ):
+        parser.error("--data goes with --osm (Potsdam) or with --sites (real samples)")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    logging.getLogger("seeds").setLevel(logging.INFO)
+    seeds = arguments.seeds[: 1 if arguments.smoke else None]
+    for site in arguments.sites or [""]:
+        print(report(Study.chosen(arguments, site), arguments, seeds))
 
 
 if __name__ == "__main__":
