@@ -289,7 +289,7 @@ class Study:
     site: str = ""
 
     @classmethod
-    def chosen(cls, arguments: argparse.Namespace, site: str) -> Study:
+    def choose(cls, arguments: argparse.Namespace, site: str) -> Study:
         """The study of a real site if one is named, else of the contest if its map is given, else of the miniature city."""
         out, smoke = arguments.out, arguments.smoke
         if site:
@@ -365,7 +365,7 @@ def main() -> None:
     logging.getLogger("seeds").setLevel(logging.INFO)
     seeds = arguments.seeds[: 1 if arguments.smoke else None]
     for site in arguments.sites or [""]:
-        print(report(Study.chosen(arguments, site), arguments, seeds))
+        print(report(Study.choose(arguments, site), arguments, seeds))
 
 
 if __name__ == "__main__":
