@@ -1,9 +1,12 @@
-"""Functions that differ between operating systems, with fallbacks for missing ones: locks, cores, memory, groups of processes.
+"""Functions of this process, and those that differ between operating systems, with fallbacks for missing ones: locks, cores, memory,
+groups of processes.
 
 The only module that imports modules missing on some systems; a test finds such imports elsewhere."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -89,3 +92,13 @@ def leave_terminal() -> None:
     if os.name == "posix":
         os.setpgrp()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
+
+def spare_collections() -> None:
+    """Leave loaded modules out of every collection of garbage, and all objects out of the one when this process ends.
+
+    For processes that are ours alone. The system takes all memory back at the end, and modules are never garbage, but Python goes over each
+    of their objects: 0.2 of the 0.8 processor seconds of `check`, 0.3 of 1.6 of a dry run (Zen 5, 30 November 2026).
+    """
+    gc.freeze()
+    atexit.register(gc.freeze)

@@ -1,13 +1,19 @@
 """What operating systems lack stands in one module, and is done in another way there."""
 
+import gc
 import os
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from deepnets4eo import system
+from deepnets4eo.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_without_limits_of_the_system_all_cores_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +54,24 @@ def test_where_there_are_no_groups_of_processes_nothing_is_done(monkeypatch: pyt
     monkeypatch.setattr(system.os, "name", "posix")
     system.leave_terminal()
     assert called == ["group", "signal"]
+
+
+def test_the_end_of_a_command_goes_over_no_object_that_the_command_made() -> None:
+    """Python's last collection goes over all that `gc.get_objects` lists, some 100,000 objects after the start of the command line alone."""
+    code = """
+import atexit, gc, sys
+atexit.register(lambda: print(len(gc.get_objects())))
+from deepnets4eo.cli.main import main
+raise SystemExit(main())
+"""
+    words = [sys.executable, "-c", code, "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+    version, left = done.stdout.split("\n", 1)
+    assert version.startswith("deepnets4eo ")
+    assert int(left) < 100
+
+
+def test_a_command_inside_another_program_leaves_its_objects_to_collections() -> None:
+    before = gc.get_freeze_count()
+    assert main(["--version"]) == 0
+    assert gc.get_freeze_count() <= before  # the tests themselves may have frozen objects, some of which end

@@ -33,7 +33,7 @@ from deepnets4eo.files import system_error
 from deepnets4eo.formats import allow_user_files, need_few_drivers
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.plugins import load_plugin, plugins_of
-from deepnets4eo.system import stated_time
+from deepnets4eo.system import spare_collections, stated_time
 from deepnets4eo.version import __version__
 
 PANELS = {
@@ -213,6 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
     share_heaps()
     if arguments is None:  # the process is ours alone
         need_few_drivers()
+        spare_collections()
         arguments = sys.argv[1:]
     debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
     _set_up_messages(debug)

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import BlockPool
 from deepnets4eo.jobs.dask_cluster import DaskCluster, check_address
+from deepnets4eo.system import spare_collections
 
 
 def _begin_process() -> None:
     """In a worker process: end with the process that started it, and at Ctrl-C, without a trace."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    spare_collections()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

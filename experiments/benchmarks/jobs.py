@@ -103,7 +103,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="jobs by name")
     add_json(parser)
     chosen = parser.parse_args()
-    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    # Compiled modules are kept, whatever the environment says: the fresh checkout of the other state would compile all in each run.
+    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as name, earlier_state(chosen.base) as base:
