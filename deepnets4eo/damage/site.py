@@ -79,7 +79,8 @@ class WaterAround:
     """Water in and around each building, its source and whether it is new.
 
     since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may be; doubt : that
-    water is not recognised; unproven : that no water was seen, which does not prove dry ground; rasters : the given map of water, for the page."""
+    water is not recognised; unproven : that no water was seen, which does not prove dry ground; rasters : the given map of water, for the page;
+    states_dry : whether a mask or depths state which ground is dry, rather than images."""
 
     around: BuildingWater
     source: str
@@ -89,6 +90,7 @@ class WaterAround:
     doubt: Finding | None = None
     unproven: Finding | None = None
     rasters: tuple[ShownRaster, ...] = ()
+    states_dry: bool = False
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         WaterSearch as WaterSearch,
         new_water as new_water,
     )
-    from .water_masks import open_new_water as open_new_water
+    from .water_masks import is_flood_map as is_flood_map, open_new_water as open_new_water
     from .working_grid import surface_scene as surface_scene
 else:
     __getattr__, __dir__, __all__ = lazy_names(
@@ -64,7 +64,7 @@ else:
             ".thresholds": ["WaterThreshold"],
             ".units": ["RadarImage", "check_radar_pair"],
             ".water_date": ["Recognised", "Sample", "Tile", "WaterDate", "WaterSearch", "new_water"],
-            ".water_masks": ["open_new_water"],
+            ".water_masks": ["is_flood_map", "open_new_water"],
             ".working_grid": ["surface_scene"],
         },
         internal={

@@ -105,6 +105,19 @@ class BuildingWater:
         """Return the buildings for ground that is not known to be dry: "no" becomes "not known"."""
         return replace(self, inundated=np.where(self.surrounded, self.inundated, NOT_KNOWN).astype(object))
 
+    def doubted_by(self, seen: BuildingWater) -> BuildingWater:
+        """Return the buildings with "no" as "not known" unless ground that an image shows as dry proves it.
+
+        seen : the same buildings by a map without the ground that the image hides, whose shares of water become the likelihoods
+        """
+        doubtful = (self.inundated == NO) & (seen.inundated != NO)
+        likely = np.where(np.isnan(seen.hidden_share) & seen.surrounded, seen.ring_share, seen.hidden_share)
+        return replace(
+            self,
+            inundated=np.where(doubtful, NOT_KNOWN, self.inundated).astype(object),
+            near_share=np.where(doubtful, likely, self.hidden_share),
+        )
+
     def by_colour(self) -> BuildingWater:
         """Return the buildings for water that only its colour shows: buildings in the water become "not known", with its share as their likelihood.
 
@@ -235,8 +248,8 @@ def _shares(
     return share, ring_share, np.divide(ring[:, 0], all_px, out=np.zeros(len(outlines)), where=all_px > 0)
 
 
-def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> None:
-    """Write a map of water without ground next to new water that crowns and shadows hide, because it may be wet or dry.
+def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> Layer:
+    """Write a map of water, and return it, without ground next to new water that crowns and shadows hide, because it may be wet or dry.
 
     Parameters
     ----------
@@ -252,3 +265,4 @@ def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> N
             hidden = hidden_ground((classes[0] == FLOOD) & valid, post.read(wide)[0].astype(np.float32), pixel_m)
             seen = np.where(hidden | ~valid, NOT_SEEN, classes[0])[window.within(wide).slices]
             writer.write(window, seen.astype(np.uint8))
+    return Layer.open(path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deepnets4eo import maps
 from deepnets4eo.cards import Legend
 from deepnets4eo.evaluation import PredictedMap
-from deepnets4eo.floods.buildings import water_around
+from deepnets4eo.floods.buildings import water_around, write_seen_water
 from deepnets4eo.floods.date_findings import level_findings, mode_findings
 from deepnets4eo.floods.figures import figure_findings, measure_figures
 from deepnets4eo.floods.layer_names import POST
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LAYER, BUILDINGS = "flood", "buildings"  # of flood.gpkg
 MUDDY = "muddy.tif"  # labels with muddy water that was found by its colour
 PROVEN = "proven.tif"  # labels whose permanent water is known from a date before
+VISIBLE = "visible.tif"  # labels without ground near new water that crowns and shadows hide
 SURE = "sure.tif"  # labels of a scene in which water is not recognised, or no flood is expected
 
 
@@ -56,7 +57,10 @@ def draw_flood(
     layers, buildings = {LAYER: polygons}, None
     if opened.footprints is not None and (outlines := opened.outlines) is not None:
         ids, is_patch = opened.footprints.frame["id"].to_numpy(), mapper.is_patch(labels.shape)
-        buildings = buildings_in_water(ids, outlines, labels, opened, options.workers, is_patch)
+        visible = labels
+        if mapper.dates[POST].by_appearance:
+            visible = write_seen_water(labels, opened.scene.layers[POST], mapper.pixel_m2**0.5, folder / VISIBLE)
+        buildings = buildings_in_water(ids, outlines, visible, opened, options.workers, is_patch)
         layers[BUILDINGS] = buildings
     figures = measure_figures(labels, opened, buildings, options, None if sure is mapped else mapped)
     if opened.knows_before:

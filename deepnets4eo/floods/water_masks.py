@@ -16,6 +16,8 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer, check_zero_is_value
 from deepnets4eo.read_as import MASK, ClassMask, Door, ValuesSeen, check_dry_ground
 
+NEW_WATER = ("flood",)  # the class of a legend
+
 
 def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], *, depths: bool = False) -> Layer:
     """Open a mask of water on a grid, 0 and 1.
@@ -60,7 +62,13 @@ def open_new_water(source: str, grid: Grid) -> Layer:
     GridError
         It does not overlap the grid.
     """
-    return open_water_mask(source, grid, "--water", ("flood",), depths=True)
+    return open_water_mask(source, grid, "--water", NEW_WATER, depths=True)
+
+
+def is_flood_map(source: str) -> bool:
+    """Return whether a raster has the legend of a map that was made from images, whose dry ground may be hidden; a mask or depths state it."""
+    legend = Layer.open(source, labels=True).legend
+    return legend is not None and any(name in NEW_WATER for name in legend.names)
 
 
 def _check_values(layer: Layer, stored: Layer, flag: str, *, depths: bool) -> None:

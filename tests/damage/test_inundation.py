@@ -641,17 +641,18 @@ def test_a_house_in_water_that_only_its_colour_shows_keeps_its_probability_and_t
     np.testing.assert_allclose(grades[:, -1], [1 - 0.99 * (1 - 0.9 * 0.8), 1 - 0.99 * (1 - 0.9 * 0.5)])
 
 
-@pytest.mark.parametrize(("wet", "water", "everywhere"), [(34, None, True), (31, None, False), (34, "map.tif", False)])
+@pytest.mark.parametrize(
+    ("wet", "states_dry", "everywhere"), [(34, False, True), (31, False, False), (34, True, False)]
+)
 def test_where_nearly_all_ground_that_is_seen_is_wet_all_may_be_damaged(
-    wet: int, water: str | None, everywhere: bool
+    wet: int, states_dry: bool, everywhere: bool
 ) -> None:
     """41 houses that look whole, most of them in water, and others whose ground looks dry."""
     frame = pd.DataFrame({"id": [str(n) for n in range(41)], "status": "assessed", "reason": "", "method": "pre_post"})
     answers = np.where(np.arange(41) < wet, "yes", "no").astype(object)
-    around = WaterAround(
-        BuildingWater(np.zeros(41), np.where(answers == "yes", 0.9, 0.1), answers), "a map", is_new=True
-    )
-    found = inundated_buildings(Buildings(frame), around, Settings(water=water))
+    measured = BuildingWater(np.zeros(41), np.where(answers == "yes", 0.9, 0.1), answers)
+    around = WaterAround(measured, "a map", is_new=True, states_dry=states_dry)
+    found = inundated_buildings(Buildings(frame), around, Settings())
     assert found is not None
     site = SiteFit(np.eye(len(SHARES))[0], np.tile([0.97, 0.02, 0.005, 0.005], (41, 1)), 0.5)
     share, estimates = site_estimates(site, np.full((41, 3), 0.1), np.full(41, 100.0), found)

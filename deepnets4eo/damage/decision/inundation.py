@@ -101,7 +101,7 @@ def inundated_buildings(
     chance = np.where(hidden, near, around.ring_share if water.reach_m else 1.0)
     covered = rows & (np.nan_to_num(around.share) > COVERED_SHARE) & (water.reach_m == 0)
     counts = settings.inundation == "damaged"
-    everywhere = settings.water is None and _is_everywhere(around, assessed)
+    everywhere = not water.states_dry and _is_everywhere(around, assessed)
     return InundatedBuildings(rows, covered, np.where(rows | hidden, chance, 0.0), counts, unsure, hidden, everywhere)
 
 

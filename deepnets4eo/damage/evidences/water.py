@@ -25,6 +25,7 @@ from deepnets4eo.floods import (
     Recognition,
     SurfaceRules,
     WaterMapper,
+    is_flood_map,
     measure_recognition,
     open_new_water,
     surface_scene,
@@ -33,6 +34,7 @@ from deepnets4eo.floods import (
     write_seen_water,
     write_sure_water,
 )
+from deepnets4eo.grid import Grid
 from deepnets4eo.jobs import KeptFiles, Part, Progress
 from deepnets4eo.outputs import Finding, Phrase, Severity
 from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
@@ -135,7 +137,11 @@ def find_water(site: Site) -> WaterAround | None:
         folder.mkdir(parents=True, exist_ok=True)
         recognition, doubt, unproven = None, None, None
         if settings.water is not None:
-            water, source, is_new = _given_water(settings.water, post, folder), file_name_of(settings.water), True
+            water, source, is_new = (
+                _given_water(settings.water, post.grid, folder / MAPPED),
+                file_name_of(settings.water),
+                True,
+            )
         else:
             water, source = _seen_water(site, folder, settings.workers), "seen in the images"
             is_new = _shows_water(site, "pre")
@@ -155,8 +161,13 @@ def find_water(site: Site) -> WaterAround | None:
             water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
             workers=settings.workers,
         )  # fmt: skip
-        on_page = None
+        on_page, states_dry = None, False
         if settings.water is not None:
+            states_dry = not is_flood_map(settings.water)
+            if not states_dry and (visible := _visible_water(site, settings.water, folder)) is not None:
+                pixel_m = _pixel_m(visible.grid, post)
+                seen = water_around(visible, outlines, reach_m=reach_m, pixel_m=pixel_m, workers=settings.workers)
+                around = around.doubted_by(seen)
             on_page = ShownWater.of_file(settings.water, post.grid)
         elif is_new and not (recognition is not None and recognition.small):
             on_page = ShownWater.of_labels(water, post.grid)
@@ -164,7 +175,7 @@ def find_water(site: Site) -> WaterAround | None:
         around = around.by_colour()
     if is_new:
         rasters = () if on_page is None else (on_page,)
-        return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt, unproven=unproven, rasters=rasters)
+        return WaterAround(around, source, is_new, 0, reach_m, doubt, unproven, rasters, states_dry)
     since_unknown = int(around.surrounded.sum())
     return WaterAround(around.of_unknown_date(), source, is_new, since_unknown, reach_m, doubt, unproven)
 
@@ -242,11 +253,20 @@ def _pixel_m(grid: Any, post: Layer) -> float:
     return float(mean_gsd(post) * post.shape[1] / grid.shape[1])
 
 
-def _given_water(source: str, post: Layer, folder: Path) -> Layer:
-    """Return a map on POST's grid: 2 where the raster marks a flood, 0 elsewhere, 255 without data."""
-    labels, on_post = folder / "water.tif", open_new_water(source, post.grid)
-    with CogWriter(labels, post.grid, nodata=255) as writer:
+def _given_water(source: str, grid: Grid, labels: Path) -> Layer:
+    """Write a map on a grid, and return it: 2 where the raster marks a flood, 0 elsewhere, 255 without data."""
+    water = open_new_water(source, grid)
+    with CogWriter(labels, grid, nodata=255) as writer:
         for window in writer.windows:
-            wet, valid = on_post.read(window)
+            wet, valid = water.read(window)
             writer.write(window, np.where(valid, 2 * wet[0], 255).astype(np.uint8))
     return Layer.open(labels)
+
+
+def _visible_water(site: Site, source: str, folder: Path) -> Layer | None:
+    """Return a flood map without the ground near its flood that POST hides; None if POST is no fine colour image."""
+    if not _shows_water(site, "post"):
+        return None
+    dates = _dates(site, surfaces_alone=True)
+    flood = _given_water(source, dates.grid, folder / "water_given.tif")
+    return write_seen_water(flood, dates.layers["post"], _pixel_m(dates.grid, site.post), folder / SEEN)
