@@ -146,12 +146,20 @@ def cells(scores: Sequence[Mapping[str, Any]], classes: Sequence[str], by_class:
 
 
 def small_scores(
-    clouds: Path, test: Sequence[str], legend: str, rows: Sequence[str], out: Path, seeds: Sequence[int], *, smoke: bool
+    clouds: Path,
+    test: Sequence[str],
+    legend: str,
+    rows: Sequence[str],
+    out: Path,
+    seeds: Sequence[int],
+    longer: Sequence[str] = (),
+    *,
+    smoke: bool,
 ) -> Scores:
-    """Train rows of the aerial recipe, layers and networks, and return their scores."""
+    """Train rows of the aerial recipe, layers and networks, and return their scores. longer : sets how long, if not 100 steps."""
     scores: dict[str, list[dict[str, Any]]] = {}
     for name in rows:
-        overrides = [f"legend={legend}", *SMALL, *ROWS[name], *(SMOKE if smoke else [])]
+        overrides = [f"legend={legend}", *SMALL, *longer, *ROWS[name], *(SMOKE if smoke else [])]
         scores[name] = [
             train_row(AERIAL, [*overrides, f"train.seed={seed}"], clouds, test, run_folder(out / f"seed-{seed}", name))
             for seed in seeds
@@ -239,6 +247,7 @@ def main() -> None:
     parser.add_argument("--legend", default="ign_lidar_hd", help="of LAS and LAZ files")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=[COMPOSITE, COLOURS, BOTH])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--epochs", type=int, help="of 20 steps, 5 by default; not for Semantic3D")
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
@@ -258,8 +267,11 @@ def main() -> None:
         legend = str(CITY_LEGEND)
         for seed in (*CITIES[: 1 if smoke else None], TEST_CITY):
             write_city(seed, clouds, SMOKE_PX if smoke else CITY_PX)
-    scores = small_scores(clouds, test, legend, arguments.rows, out, seeds, smoke=smoke)
-    store_results(out, smoke=smoke, data=clouds.name, tested=list(test), rows=figures_of(scores))
+    longer = [f"train.epochs={arguments.epochs}"] if arguments.epochs else []
+    scores = small_scores(clouds, test, legend, arguments.rows, out, seeds, longer, smoke=smoke)
+    store_results(
+        out, smoke=smoke, data=clouds.name, tested=list(test), epochs=arguments.epochs, rows=figures_of(scores)
+    )
     publish(out, small_table(title, scores, smoke=smoke))
 
 

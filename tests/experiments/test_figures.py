@@ -127,6 +127,24 @@ def test_a_checkout_that_differs_from_its_commit_makes_no_figures(tmp_path: Path
         figures.commit_of(tmp_path)
 
 
+def options_of(script: Path) -> set[str]:
+    """Options that a script, or a module of experiments/ that the script imports, adds to its parser."""
+    text = script.read_text(encoding="utf-8")
+    modules = re.findall(r"^from (\w+) import", text, re.MULTILINE)
+    sources = [
+        text,
+        *(one.read_text(encoding="utf-8") for name in modules if (one := script.with_name(f"{name}.py")).is_file()),
+    ]
+    return {name for source in sources for name in re.findall(r"""add_argument\(\s*"(--[\w-]+)""", source)}
+
+
+@pytest.mark.parametrize("stage", figures.stages(), ids=lambda one: one.name)
+def test_the_script_of_a_stage_has_its_options(stage: figures.Stage) -> None:
+    """An option that the script lacks would only be met after the hours of the stages before it."""
+    words = {word for word in shlex.split(stage.words) if word.startswith("--")}
+    assert words <= options_of(figures.ROOT / "experiments" / stage.script)
+
+
 CHOICES = re.compile(r"--(ways|parts|methods|rows|sites|tiles|networks|encoder-weights)\b")
 
 
