@@ -42,7 +42,7 @@ from deepnets4eo.tiling import Packed
 
 SMALL = (
     "model.network=light-unet", "model.encoder=null", "model.encoder_weights=null", "train.losses={cross_entropy: 1.0}", "data.tile_px=64", "data.num_workers=0", "data.windows_per_epoch=96",
-    "data.val_share=0", "train.epochs=6", "train.batch_size=8", "train.optimizer=adamw", "train.lr=0.002", "train.encoder_lr_factor=1",
+    "data.val_share=0", "train.epochs=34", "train.batch_size=8", "train.optimizer=adamw", "train.lr=0.002", "train.encoder_lr_factor=1",
     "train.weight_decay=0.01", "train.schedule=poly", "train.precision=float32", "train.keep=last", "predict.tile_px=320",
 )  # fmt: skip
 PLAIN, CLEANED = "deterministic", "cleaned"
