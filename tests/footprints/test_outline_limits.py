@@ -22,6 +22,7 @@ def row_of(count: int, side: float, step: float, at: float = 0.0) -> list[shapel
 
 TOWN = row_of(30, 12, 25, at=1000)
 HALL = shapely.box(0, 0, 120, 60)
+CORNERS = [(x, y) for x in range(0, 120, 24) for y in range(0, 60, 20)]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,10 @@ HALL = shapely.box(0, 0, 120, 60)
         ("houses beside it", [*row_of(6, 12, 20, at=200), HALL], 0),
         ("houses in its court", [*row_of(6, 12, 16, at=10), shapely.box(0, -20, 120, 60).difference(shapely.box(5, -5, 115, 30))], 0),
         ("hall with sheds", [*row_of(12, 4, 9), HALL], 0),
+        ("site of five houses", [*row_of(5, 12, 20), HALL], 1),
+        ("site filled by 47 %", [*(shapely.box(x, y, x + 24, y + 20) for x, y in CORNERS[:7]), HALL], 1),
+        ("block filled by 53 %", [*(shapely.box(x, y, x + 24, y + 20) for x, y in CORNERS[:8]), HALL], 0),
+        ("houses of a tenth that fill a half", [*(shapely.box(x, 0, x + 24, 30) for x in range(0, 120, 24)), HALL], 1),
         ("hall with four annexes", [*row_of(4, 12, 20), HALL], 0),
         ("block filled by its parts", [*(shapely.box(x, y, x + 24, y + 20) for x in range(0, 120, 24) for y in range(0, 60, 20)), HALL], 0),
         ("duplicates", [HALL] * 12, 0),
@@ -70,6 +75,8 @@ HOUSE = shapely.box(0, 0, 10, 8)
         ([HOUSE, shapely.box(-0.5, -0.5, 10.5, 8.5)], [True, False]),  # a floor and its eaves
         ([HOUSE, shapely.box(0, 0, 5, 8), shapely.box(5, 0, 10, 8)], [False, True, True]),  # a building and its parts
         ([HOUSE, shapely.box(10, 0, 20, 8), shapely.box(8, 0, 9.9, 20)], [False, False, False]),  # neighbours
+        ([HOUSE, shapely.box(4.9, 0, 14.9, 8)], [False, True]),  # half of its ground
+        ([HOUSE, shapely.box(5.1, 0, 15.1, 8)], [False, False]),
         ([HOUSE, HOUSE, HOUSE], [False, True, True]),
         ([*row_of(6, 12, 20), HALL, *TOWN], [False] * 37),  # a site around houses
         ([HOUSE, shapely.Polygon(), shapely.Polygon([(0, 0), (9, 9), (9, 0), (0, 9)])], [False] * 3),
@@ -93,6 +100,11 @@ def houses_at(*places: float, side: float = 10.0) -> shapely.MultiPolygon:
         (houses_at(0, 12, 100, 112), 2),
         (houses_at(0, 12, 24, 36, 48), 5),
         (houses_at(0, 10.1, 20.2, 30.3, 40.4), 1),  # parts of one building with slits between them
+        (houses_at(0, 10.4, 20.8, 31.2, 41.6), 1),  # 4 % of a width
+        (houses_at(0, 10.6, 21.2, 31.8, 42.4), 5),  # 6 %: a terrace
+        (houses_at(0, 10.6, 21.2, 31.8), 1),  # four parts make no terrace
+        (houses_at(0, 19.9), 1),
+        (houses_at(0, 20.1), 2),  # a width apart
         (shapely.MultiPolygon([*houses_at(0).geoms, *houses_at(40, 60, side=2).geoms]), 1),  # with two sheds
         (shapely.MultiPolygon([*houses_at(0).geoms, *houses_at(60, side=3.1).geoms]), 1),  # 9.6 % of the area
         (shapely.MultiPolygon([*houses_at(0).geoms, *houses_at(60, side=3.3).geoms]), 2),  # 10.9 %
