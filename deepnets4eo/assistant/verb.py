@@ -28,7 +28,7 @@ def run_verb(*words: str) -> dict[str, Any]:
         if (started := _started.get()) is not None:
             started.append(process)
         output, errors = _read_all(process)
-    messages = [line.rsplit("\r", 1)[-1].rstrip() for line in errors.splitlines() if line.strip()]
+    messages = [line.rstrip() for line in errors.splitlines() if line.strip()]
     return {"end": ENDS.get(process.returncode, "failed"), "output": output.strip(), "messages": messages}
 
 

@@ -145,7 +145,7 @@ def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
         file.write_text(settings, encoding="utf-8")
         query = 'SELECT * FROM "multipolygons" WHERE building IS NOT NULL'
         parts = [read_ogr(path, name, sql=query, bbox=part, CONFIG_FILE=str(file)) for part in box_parts(box)]
-    table = _united(parts, [column for column in ("osm_id", "osm_way_id") if column in parts[0]])
+    table = _united(parts, ("osm_id", "osm_way_id"))
     table = with_incomplete(table, *incomplete_elements(path, name))
     table = table[~table["building"].isin(ElementTags.absent) & ~no_buildings(table)]
     table = table[~_left_out(lacks_nodes(table), name)]
