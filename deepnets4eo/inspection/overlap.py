@@ -94,7 +94,9 @@ def _sites(items: Sequence[Inspection]) -> list[list[Inspection]]:
     from scipy.sparse.csgraph import connected_components
 
     grids = [item.grid for item in items if item.grid is not None]
-    crs = grids[0].crs if grids and all(grid.crs == grids[0].crs for grid in grids) else None
+    if not grids:
+        return []
+    crs = grids[0].crs if all(grid.crs == grids[0].crs for grid in grids) else None
     shapes = []
     for grid in grids:
         extent = projected_extent(grid.extent, crs or LON_LAT)
@@ -103,7 +105,7 @@ def _sites(items: Sequence[Inspection]) -> list[list[Inspection]]:
         shapes.append(shapely.Point() if extent is None else shapely.buffer(extent.geom, pixel / 2, join_style="mitre"))
     first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(shapes), len(shapes)))
-    number, positions = connected_components(graph, directed=False) if shapes else (0, np.zeros(0, np.int32))
+    number, positions = connected_components(graph, directed=False)
     groups = [[items[int(row)] for row in np.flatnonzero(positions == position)] for position in range(number)]
     return sorted(groups, key=len, reverse=True)
 
