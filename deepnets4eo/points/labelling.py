@@ -86,7 +86,16 @@ def label_cloud(
 
 @dataclass(frozen=True)
 class LabelJob(FileJob[str, LabelResult]):
-    """Labels of a file of points, written with all that the file has."""
+    """Labels of a file of points, written with all that the file has; `plan` makes the job of paths.
+
+    Parameters
+    ----------
+    file : the points
+    labeller : computes scores of points
+    output : one file, .laz or .las
+    options : neighbouring files, memory, and whether the classification is overwritten
+    orthophoto : colours for a labeller that needs them
+    """
 
     file: CloudFile
     labeller: PointLabeller
