@@ -19,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.cards import abbreviate
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError, LabelError, name_hint
 from deepnets4eo.footprints import Footprints, read_footprints, read_table
 from deepnets4eo.footprints.ids import ROW_KEY, make_ids

@@ -26,7 +26,7 @@ from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.network import LabelledPair, NetworkGrader
 from deepnets4eo.damage.network.datasets import read_xbd
 from deepnets4eo.damage.network.pairs import POST
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.table.vocabulary import MAJOR
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
 from deepnets4eo.footprints import read_footprints

@@ -27,7 +27,7 @@ from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.network.grader import NetworkGrader
 from deepnets4eo.damage.network.pooling import NetworkTile, Pooled, TileSums, _sum_tile, pool_tiles
 from deepnets4eo.damage.network.roof_parts import Roofs
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR
+from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.rasters import Scene

@@ -34,7 +34,7 @@ from deepnets4eo.damage.network.look import LookEncoder
 from deepnets4eo.damage.network.look_model import LookModel, by_site, look_features
 from deepnets4eo.damage.network.look_training import MIN_BUILDINGS_OF_SIDE, LookSite, fit_look
 from deepnets4eo.damage.network.pairs import in_pixels
-from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.damage.table.vocabulary import DAMAGED
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_text
 from deepnets4eo.rasters import Layer, Scene

@@ -34,19 +34,19 @@ from script import NOTE, add_smoke, plain_errors, store_results
 from sklearn.metrics import log_loss, roc_auc_score
 
 from deepnets4eo.damage import GRADES, Settings, assess
-from deepnets4eo.damage.buildings import NETWORK, Buildings
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.fit_model import GradedEvidence
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.decision.pool import ALONE, RELIABILITY, pool_log_odds
 from deepnets4eo.damage.decision.reliability import Reliability, fit_reliability
 from deepnets4eo.damage.decision.site_fit import MAX_INFORMATION as MAX_AT_SITE, UNKNOWN_SITE, fit_to_site
-from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.network.grader import POST_ALONE
-from deepnets4eo.damage.probabilities import border_log_odds
-from deepnets4eo.damage.reasons import BY_NETWORK
 from deepnets4eo.damage.skill import EQUAL_SHARE, SHARE
-from deepnets4eo.damage.vocabulary import MAJOR, POST_ONLY, PRE_POST, STATUSES
+from deepnets4eo.damage.table.buildings import NETWORK, Buildings
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.probabilities import border_log_odds
+from deepnets4eo.damage.table.reasons import BY_NETWORK
+from deepnets4eo.damage.table.vocabulary import MAJOR, POST_ONLY, PRE_POST, STATUSES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.rasters import Layer

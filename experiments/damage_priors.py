@@ -30,7 +30,7 @@ from script import JOPLIN, add_smoke, plain_errors, require_all
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import DamageMap, Settings, assess, open_priors
-from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.damage.table.vocabulary import DAMAGED
 from deepnets4eo.damage.with_priors import NO_BUILDINGS, combine
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json

@@ -51,10 +51,10 @@ from world.plan import BOTH
 
 from deepnets4eo.cards import DatasetCard
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.network.look_model import by_site, look_features
 from deepnets4eo.damage.network.look_training import LookSite, fit_look
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_yaml, write_json, write_text

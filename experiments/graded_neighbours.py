@@ -25,7 +25,7 @@ from script import add_smoke, plain_errors, store_results, title_of
 from deepnets4eo.damage import Settings
 from deepnets4eo.damage.network.look_model import by_site, look_features
 from deepnets4eo.damage.network.look_training import LookSite, fit_look
-from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.damage.table.vocabulary import DAMAGED
 from deepnets4eo.files import write_text
 from deepnets4eo.outputs import EventInfo
 from deepnets4eo.version import code_version

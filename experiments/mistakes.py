@@ -19,7 +19,7 @@ from places.results import GRADE_NAMES
 from script import add_smoke, plain_errors, require_all
 
 from deepnets4eo.damage import Settings
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.table.vocabulary import MAJOR
 from deepnets4eo.display import stretch
 from deepnets4eo.grid import Grid, Window, crop, transform_shapes
 from deepnets4eo.rasters import Layer

@@ -33,10 +33,10 @@ from script import NOTE, add_smoke, plain_errors, store_results
 from sklearn.metrics import f1_score, roc_auc_score
 
 from deepnets4eo.damage import GRADES, Settings, assess
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.network.look_model import look_features
 from deepnets4eo.damage.review import choose_next, draw_sample, review_counts, teach
-from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
 from deepnets4eo.rasters import Layer

@@ -23,8 +23,8 @@ from world import draw_pair
 from world.plan import BOTH
 
 from deepnets4eo.damage import assess
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.vocabulary import DAMAGED, MAJOR
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.vocabulary import DAMAGED, MAJOR
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.outputs import EventInfo
 from deepnets4eo.rasters import Layer

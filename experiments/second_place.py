@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from deepnets4eo.cards import VOID
 from deepnets4eo.damage.network.datasets import read_xbd
 from deepnets4eo.damage.network.pairs import POST, PRE, in_pixels
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.table.vocabulary import MAJOR
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.segmenters import LEVEL_CHANNELS, EfficientNetLite0, frozen_encoder

@@ -24,7 +24,6 @@ from deepnets4eo.change.page import _headline as change_headline, _overlays as c
 from deepnets4eo.cli.change import _network_first
 from deepnets4eo.cli.options import memory_bytes
 from deepnets4eo.cli.output import ask_on_terminal
-from deepnets4eo.damage.buildings import ASSESSED, BY_WATER, POST_ONLY, Buildings
 from deepnets4eo.damage.evidences.points import SOURCES, PointEvidence
 from deepnets4eo.damage.evidences.rasters import ScoreLayer
 from deepnets4eo.damage.images import in_colour
@@ -33,6 +32,7 @@ from deepnets4eo.damage.opening import open_pair
 from deepnets4eo.damage.products.report import _overlay
 from deepnets4eo.damage.settings import Settings, _whole_cems_name
 from deepnets4eo.damage.shown_clouds import ShownClouds
+from deepnets4eo.damage.table.buildings import ASSESSED, BY_WATER, POST_ONLY, Buildings
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.floods.figures import headline_parts, page_headline
 from deepnets4eo.floods.mask_date import MaskDate

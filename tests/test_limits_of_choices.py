@@ -18,7 +18,7 @@ from deepnets4eo.damage.files.foreseen import foreseen_reasons
 from deepnets4eo.damage.network.look_model import by_site
 from deepnets4eo.damage.network.roof_parts import Roofs, roof_parts
 from deepnets4eo.damage.network.scoring import LogitsAndGrades, group_scores
-from deepnets4eo.damage.reasons import Reason
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.sampled.estimates import estimate_difference
 from deepnets4eo.inspection.overlap import _take_as_own

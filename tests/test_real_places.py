@@ -22,7 +22,7 @@ from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  #
 
 from deepnets4eo.cards import VOID  # noqa: E402
 from deepnets4eo.damage import Settings, assess  # noqa: E402
-from deepnets4eo.damage.probabilities import adjust_to_share  # noqa: E402
+from deepnets4eo.damage.table.probabilities import adjust_to_share  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.files import read_json, write_json  # noqa: E402
 from deepnets4eo.rasters import Layer  # noqa: E402

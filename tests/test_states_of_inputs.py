@@ -10,7 +10,7 @@ import pytest
 from deepnets4eo.change.classical.detector import STEEPNESS, _transition
 from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings
 from deepnets4eo.damage.decision.inundation import _graded_by_water
-from deepnets4eo.damage.grades import Grades
+from deepnets4eo.damage.table.grades import Grades
 from deepnets4eo.jobs.records import UNKNOWN, InputState
 
 A = InputState("a.tif", "1", "hash")

@@ -25,13 +25,13 @@ from deepnets4eo.change.pair import CloudMaskedSource
 from deepnets4eo.change.rasters import extent_findings
 from deepnets4eo.change.series.deltas import find_spikes
 from deepnets4eo.damage.areas import people_findings
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings
 from deepnets4eo.damage.decision.inundation import CountsAs, Inundation
 from deepnets4eo.damage.findings import evidence_findings
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.structure.roofs import _sample
 from deepnets4eo.damage.structure.unbuilt import find_unbuilt
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.errors import BlockError
 from deepnets4eo.floods.units import RadarImage
 from deepnets4eo.formats.cf_words import CFWords, _different

@@ -16,10 +16,10 @@ from deepnets4eo.damage.areas import _naming_column
 from deepnets4eo.damage.evidences.water import _not_shown
 from deepnets4eo.damage.images import _smoothest, is_radar, is_too_coarse
 from deepnets4eo.damage.placing import _unusual_fit, outline_position
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.skill import skill_of
 from deepnets4eo.damage.structure.coverage import mark_too_little
-from deepnets4eo.damage.vocabulary import is_wide
+from deepnets4eo.damage.table.reasons import Reason
+from deepnets4eo.damage.table.vocabulary import is_wide
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.clouds import HiddenByClouds
 from deepnets4eo.floods.figures import figure_findings

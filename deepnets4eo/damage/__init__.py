@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from deepnets4eo.outputs.event import EventInfo as EventInfo
     from deepnets4eo.registration import Registration as Registration, register as register
 
-    from .buildings import Buildings as Buildings
     from .evidences.points import PointEvidence as PointEvidence
     from .evidences.priors import open_priors as open_priors
     from .evidences.rasters import RasterEvidence as RasterEvidence
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from .settings import FurtherInputs, ProductOptions, Settings as Settings
     from .site import Evidence as Evidence, ScoreEvidence as ScoreEvidence, Site as Site
     from .skill import EvidenceCard as EvidenceCard
-    from .vocabulary import GRADES as GRADES
+    from .table.buildings import Buildings as Buildings
+    from .table.vocabulary import GRADES as GRADES
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -39,7 +39,7 @@ else:
             "deepnets4eo.jobs.parts": ["Part"],
             "deepnets4eo.outputs.event": ["EventInfo"],
             "deepnets4eo.registration": ["Registration", "register"],
-            ".buildings": ["Buildings"],
+            ".table.buildings": ["Buildings"],
             ".evidences.points": ["PointEvidence"],
             ".evidences.priors": ["open_priors"],
             ".evidences.rasters": ["RasterEvidence"],
@@ -56,7 +56,7 @@ else:
             ".settings": ["Settings"],
             ".site": ["Evidence", "ScoreEvidence", "Site"],
             ".skill": ["EvidenceCard"],
-            ".vocabulary": ["GRADES"],
+            ".table.vocabulary": ["GRADES"],
         },
         internal={
             ".files.job": ["DamageJob"],

@@ -21,9 +21,9 @@ import scipy
 import shapely
 
 from deepnets4eo.arrays import Floats, Indices, Mask
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.probabilities import Z95, expected_count
-from deepnets4eo.damage.vocabulary import GRADES, NOT_KNOWN
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.probabilities import Z95, expected_count
+from deepnets4eo.damage.table.vocabulary import GRADES, NOT_KNOWN
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import check_degrees, read_table
 from deepnets4eo.formats import split_layer

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import shapely
 
 from deepnets4eo.cards import run_path
-from deepnets4eo.damage.buildings import hash_table
 from deepnets4eo.damage.evidences.further import identity_of
 from deepnets4eo.damage.network import grader
+from deepnets4eo.damage.table.buildings import hash_table
 from deepnets4eo.device import OPENVINO, OPENVINO_INT8, choose
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.jobs import Journal, Progress, RemoteSteps, identity_hash

@@ -11,7 +11,6 @@ import numpy as np
 import shapely
 
 from deepnets4eo.addresses import without_secrets
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.findings import (
     empty_outline_findings,
@@ -25,6 +24,7 @@ from deepnets4eo.damage.placing import position_findings, registration_findings
 from deepnets4eo.damage.shown_clouds import ShownClouds
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.structure.extents import map_extents
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.outputs import EventInfo, Finding
 
 if TYPE_CHECKING:

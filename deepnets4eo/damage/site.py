@@ -12,10 +12,10 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.arrays import Geometries, Texts
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.images import TwoDates
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.skill import Score
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.work import Work
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.buildings import Buildings
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.outputs import Finding, Phrase

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logit
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.estimates import DRAWS
 from deepnets4eo.damage.decision.site_fit import MAX_INFORMATION
-from deepnets4eo.damage.probabilities import Z95
-from deepnets4eo.damage.reasons import Reason
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.probabilities import Z95
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs import Finding, Phrase, worst_first
 

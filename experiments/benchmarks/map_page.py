@@ -23,7 +23,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.damage import GRADES, DamageMap
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
-from deepnets4eo.damage.vocabulary import PRE_POST, STATUSES
+from deepnets4eo.damage.table.vocabulary import PRE_POST, STATUSES
 from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City
 

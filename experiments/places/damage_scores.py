@@ -25,9 +25,9 @@ from script import require_files
 from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import GRADES, DamageMap, Settings, assess
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.vocabulary import MAJOR, STATUSES
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.vocabulary import MAJOR, STATUSES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.metrics import calibration_error

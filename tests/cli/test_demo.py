@@ -12,7 +12,7 @@ import pytest
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.review import compare_with_reference
-from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.damage.table.vocabulary import DAMAGED
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "images" / "pages.json"
 

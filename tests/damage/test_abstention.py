@@ -7,7 +7,6 @@ import pandas as pd
 from refusals import raises_naming
 
 from deepnets4eo.damage import GRADES
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import result_findings
@@ -16,9 +15,10 @@ from deepnets4eo.damage.decision.pool import NetworkReliability
 from deepnets4eo.damage.decision.reliability import Reliability
 from deepnets4eo.damage.decision.site_fit import SiteShift
 from deepnets4eo.damage.findings import join_findings
-from deepnets4eo.damage.grades import MAX_CONFIDENCE
-from deepnets4eo.damage.reasons import BY_NETWORK, Reason
 from deepnets4eo.damage.skill import NetworkSkill
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.grades import MAX_CONFIDENCE
+from deepnets4eo.damage.table.reasons import BY_NETWORK, Reason
 from deepnets4eo.errors import RunError
 from deepnets4eo.outputs import Finding, Phrase
 

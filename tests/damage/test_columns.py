@@ -6,10 +6,10 @@ import pytest
 from refusals import raises_naming
 
 from deepnets4eo.damage import RasterEvidence
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.columns import COLUMNS, PREFIX, Column, columns_of, teaching_names
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.decision.two_views import COLUMNS as TWO_VIEWS
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.columns import COLUMNS, PREFIX, Column, columns_of, teaching_names
 from deepnets4eo.errors import InputError
 
 

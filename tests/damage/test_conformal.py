@@ -9,7 +9,7 @@ from deepnets4eo.damage.decision.reliability import (
     fit_sets,
     site_quantile,
 )
-from deepnets4eo.damage.probabilities import fill_between, grade_probabilities, set_names
+from deepnets4eo.damage.table.probabilities import fill_between, grade_probabilities, set_names
 
 WORKED = np.array([0.05, 0.1, 0.12, 0.2, 0.25, 0.3, 0.4, 0.55, 0.7])
 

@@ -18,14 +18,14 @@ from scipy.special import logit
 from deepnets4eo.cards import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES, DamageMap, Settings, assess
-from deepnets4eo.damage.columns import columns_of, meaning_of
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.decision.pool import pool_log_odds
 from deepnets4eo.damage.decision.reliability import BetaCalibration, GradeSets, Reliability
 from deepnets4eo.damage.decision.site_fit import SiteShift, fit_to_site
 from deepnets4eo.damage.network import DamageNet, NetworkGrader
-from deepnets4eo.damage.probabilities import MIN_PROBABILITY, adjust_to_share, border_log_odds
+from deepnets4eo.damage.table.columns import columns_of, meaning_of
+from deepnets4eo.damage.table.probabilities import MIN_PROBABILITY, adjust_to_share, border_log_odds
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.rasters import Layer

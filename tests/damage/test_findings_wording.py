@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from affine import Affine
 
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings, share_findings
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.findings import block_findings, empty_outline_findings, evidence_findings, segmenter_findings
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review import LOOKS
 from deepnets4eo.damage.structure.unbuilt import UnbuiltOutlines
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import Finding, Phrase, worst_first

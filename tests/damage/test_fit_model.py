@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.fit_model import (
     HEIGHT,
     VARIANTS,
@@ -19,7 +18,8 @@ from deepnets4eo.damage.decision.fit_model import (
 )
 from deepnets4eo.damage.decision.model import FARTHEST
 from deepnets4eo.damage.decision.reliability import Reliability
-from deepnets4eo.damage.vocabulary import BORDERS
+from deepnets4eo.damage.table.columns import COLUMNS
+from deepnets4eo.damage.table.vocabulary import BORDERS
 
 
 def made_up(seed: int, place: str, *, heights: bool) -> GradedEvidence:

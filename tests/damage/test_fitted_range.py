@@ -6,7 +6,7 @@ import pytest
 
 from deepnets4eo.damage.decision.fit_model import fit_range, reliable_limit
 from deepnets4eo.damage.decision.model import GREEN, NARROW, DamageModel, FittedRange
-from deepnets4eo.damage.reasons import Reason
+from deepnets4eo.damage.table.reasons import Reason
 
 MODEL = DamageModel.load()
 

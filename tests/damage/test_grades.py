@@ -5,16 +5,16 @@ import pandas as pd
 from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.damage import GRADES
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.estimates import InundatedBuildings
 from deepnets4eo.damage.decision.inundation import _graded_by_water
 from deepnets4eo.damage.decision.reliability import GradeSets, Judgement, Opinion, Reliability
 from deepnets4eo.damage.decision.site_fit import SHARES, SiteFit, SiteShift
-from deepnets4eo.damage.grades import MAX_CONFIDENCE, Grades
-from deepnets4eo.damage.probabilities import adjust_to_share
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review.teaching import grades_of_map
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.grades import MAX_CONFIDENCE, Grades
+from deepnets4eo.damage.table.probabilities import adjust_to_share
+from deepnets4eo.damage.table.reasons import Reason
 
 COUNT = 60
 SITE = SiteShift((-1.2, 1.4), (0.6, 1.0), 0.15, 1.2, 30.0)

@@ -6,7 +6,7 @@ import pytest
 from places import damage_scores
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
+from deepnets4eo.damage.table.vocabulary import DAMAGED, GRADES
 from deepnets4eo.outputs import EventInfo
 
 CONTRADICTED = {"no_earthquake_in_images", "water_at_dry_hazard", "water_not_told"}

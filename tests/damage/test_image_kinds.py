@@ -50,7 +50,7 @@ def test_colours_are_shown_by_optical_images_of_three_bands(
 
 
 def test_roofs_of_few_pixels_are_graded_by_nothing_else() -> None:
-    from deepnets4eo.damage.buildings import Reason
+    from deepnets4eo.damage.table.buildings import Reason
 
     outside = np.array(["", Reason.TOO_NARROW, "greener than the roofs that the model knows"], object)
     assert DamageModel.can_be_graded_otherwise(outside).tolist() == [False, False, True]

@@ -17,8 +17,8 @@ from refusals import raises_naming
 from deepnets4eo.damage.files.foreseen import foreseen_reasons
 from deepnets4eo.damage.input_checks import check_images, neighbour_correlations
 from deepnets4eo.damage.opening import open_pair
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer

@@ -29,7 +29,6 @@ from deepnets4eo.damage import (
     assess,
     placing,
 )
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
 from deepnets4eo.damage.decision.inundation import (
@@ -42,10 +41,11 @@ from deepnets4eo.damage.decision.site_fit import SHARES, ShareEstimate, SiteFit,
 from deepnets4eo.damage.evidences import water as water_evidence
 from deepnets4eo.damage.evidences.shown_water import ShownWater
 from deepnets4eo.damage.files.written_again import write_again
-from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.review.map_images import open_images
 from deepnets4eo.damage.review.taught_map import save_again
 from deepnets4eo.damage.site import WaterAround
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.grades import Grades
 from deepnets4eo.damage.work import Work
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.floods import BuildingWater, Recognition, open_new_water

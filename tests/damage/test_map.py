@@ -19,7 +19,7 @@ from deepnets4eo.damage import GRADES, DamageMap
 from deepnets4eo.damage.map import PRODUCTS, MapImages
 from deepnets4eo.damage.products import FURTHER, USUAL
 from deepnets4eo.damage.products.content import AREAS_FILE
-from deepnets4eo.damage.vocabulary import TITLES, UNGRADED, colors
+from deepnets4eo.damage.table.vocabulary import TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError, MissingExtraError, OutputError
 from deepnets4eo.files import sha256
 from deepnets4eo.outputs import EventInfo

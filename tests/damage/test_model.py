@@ -11,9 +11,9 @@ from scipy.special import expit
 
 from deepnets4eo.cards import model_path
 from deepnets4eo.damage import GRADES
-from deepnets4eo.damage.columns import COLUMNS
 from deepnets4eo.damage.decision.model import DamageModel, Variant
-from deepnets4eo.damage.vocabulary import BORDERS
+from deepnets4eo.damage.table.columns import COLUMNS
+from deepnets4eo.damage.table.vocabulary import BORDERS
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from deepnets4eo.damage.probabilities import grade_probabilities
 from deepnets4eo.damage.structure.border import balance_weights, fit_border
+from deepnets4eo.damage.table.probabilities import grade_probabilities
 from deepnets4eo.errors import InputError
 
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from refusals import raises_naming
 
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.order import order_finding, require_order, require_two_pictures
 from deepnets4eo.damage.structure.measures import USUAL_AGREEMENT
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.errors import InputError
 
 

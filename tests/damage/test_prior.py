@@ -14,7 +14,7 @@ from deepnets4eo.damage.decision.site_fit import (
     SiteShift,
     fit_to_site,
 )
-from deepnets4eo.damage.probabilities import adjust_to_share
+from deepnets4eo.damage.table.probabilities import adjust_to_share
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
 

@@ -20,8 +20,8 @@ from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
 from deepnets4eo.damage.evidences.priors import CURVES, UNITS
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid, inspect_grid
 from deepnets4eo.damage.map import MapImages
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review import teach
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.damage.with_priors import combine
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_yaml

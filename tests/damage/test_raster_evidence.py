@@ -23,13 +23,13 @@ from deepnets4eo.damage import (
     assess_inputs,
     open_inputs,
 )
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.reliability import Judgement, Opinion, Reliability
 from deepnets4eo.damage.evidences import rasters
 from deepnets4eo.damage.evidences.points import DEFAULT_WEIGHT
 from deepnets4eo.damage.evidences.rasters import ScoreLayer, mean_scores
 from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.opening import open_given
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.rasters import CogWriter, Layer

@@ -15,8 +15,8 @@ from deepnets4eo.damage.decision.reliability import (
     side_weights,
 )
 from deepnets4eo.damage.decision.site_fit import UNKNOWN_SITE
-from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.probabilities import adjust_to_share, grades_of_sides, side_log_odds
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.probabilities import adjust_to_share, grades_of_sides, side_log_odds
 
 SHIFT_SD = 0.8
 

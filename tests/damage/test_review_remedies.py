@@ -14,12 +14,12 @@ from made_up_map import make_map_of_files
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES, DamageMap, review
-from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review import Corrections, Taught, teach
 from deepnets4eo.damage.review.map_before import map_before
 from deepnets4eo.damage.review.moved_estimates import moved_estimates
-from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.reasons import Reason
+from deepnets4eo.damage.table.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
 

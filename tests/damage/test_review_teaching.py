@@ -15,13 +15,13 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import GRADES
-from deepnets4eo.damage.buildings import NETWORK
-from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.review import Taught, choose_next, draw_sample, review_counts, taught_map, teach, teaching
 from deepnets4eo.damage.review.regression import Side
+from deepnets4eo.damage.table.buildings import NETWORK
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.errors import InputError
 
 COUNT = 300

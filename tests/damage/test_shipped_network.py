@@ -18,12 +18,12 @@ from scipy.special import logit
 from small_grader import GSD_M, make_grader
 
 from deepnets4eo.damage import DamageMap, Settings, assess
-from deepnets4eo.damage.columns import columns_of
 from deepnets4eo.damage.decision import network as decision_network
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.network import grader as network_grader
+from deepnets4eo.damage.table.columns import columns_of
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer

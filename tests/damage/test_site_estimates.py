@@ -9,7 +9,7 @@ from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.estimates import Cells, _rows, confusion_of_grades, site_estimates
 from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, SHARES, SiteFit, SiteShift, fit_to_site, prior_of_mean
-from deepnets4eo.damage.probabilities import grades_of_sides
+from deepnets4eo.damage.table.probabilities import grades_of_sides
 
 SPREAD = (0.7, 0.5, 0.8)
 SHIFT = SiteShift((-4.0, 4.0), (SPREAD[0], SPREAD[0]), 0.9, 2.0, 30.0)  # of the simulated sites

@@ -17,7 +17,7 @@ from deepnets4eo.damage.decision.site_fit import (
     fit_to_site,
     site_posterior,
 )
-from deepnets4eo.damage.probabilities import adjust_to_share
+from deepnets4eo.damage.table.probabilities import adjust_to_share
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
 

@@ -10,7 +10,7 @@ from made_up_town import GRID, GSD_M, POST_SHIFT, is_rubble, layer, outlines, ph
 
 from deepnets4eo.damage import DamageMap, Settings, assess
 from deepnets4eo.damage.review import compare_with_reference
-from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.damage.table.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer

@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
 from deepnets4eo.cards import Legend
-from deepnets4eo.damage.vocabulary import CLASSES, colors
+from deepnets4eo.damage.table.vocabulary import CLASSES, colors
 from deepnets4eo.display import stretch
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer, Scene

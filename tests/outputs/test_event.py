@@ -8,7 +8,7 @@ from geotiff import write_geotiff
 from refusals import raises_naming
 
 from deepnets4eo.damage.review import LOOKS
-from deepnets4eo.damage.vocabulary import look_at
+from deepnets4eo.damage.table.vocabulary import look_at
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding, Phrase
 from deepnets4eo.outputs.wording import Verbatim

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import deepnets4eo
-from deepnets4eo.damage.reasons import Reason
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.footprints import Unusable
 from deepnets4eo.outputs import Finding, Phrase
 from deepnets4eo.outputs.wording import LANGUAGES, Value, Verbatim, texts_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import deepnets4eo
-from deepnets4eo.damage.reasons import Reason
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs import Finding, Phrase, image_of
 from deepnets4eo.outputs.wording import LANGUAGES, TEXTS, has_words, plain, texts_of

@@ -19,7 +19,7 @@ from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Indices
 from deepnets4eo.damage.comparison.scales import CODES, TWO, WORDS, YES_AND_NO, Scale, read_grades, scale_of
 from deepnets4eo.damage.products.crosswalk import has_position
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR
+from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints import read_table

@@ -16,7 +16,7 @@ from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.comparison.maps import MapComparison
 from deepnets4eo.damage.products.crosswalk import has_position
 from deepnets4eo.damage.products.words import TABLE
-from deepnets4eo.damage.vocabulary import TITLES
+from deepnets4eo.damage.table.vocabulary import TITLES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import EventInfo, Headline, IntervalBar, Language, Phrase, number_text

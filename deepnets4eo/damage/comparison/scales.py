@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.damage.products.crosswalk import CROSSWALK
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, NOT_KNOWN, TITLES
+from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR, NOT_KNOWN, TITLES
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import normalise_name, split_names
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards import run_path
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.estimates import (
     BuildingGround,
     InundatedBuildings,
@@ -27,13 +26,14 @@ from deepnets4eo.damage.decision.order import order_finding, require_order, requ
 from deepnets4eo.damage.decision.reliability import HALF, Judgement, Opinion, Reliability
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.decision.two_views import MEASURED, FoundAgain
-from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.images import DatePair
 from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Evidence, Inputs, Site
 from deepnets4eo.damage.skill import Score
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.segmenters import RunFolder

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
-from deepnets4eo.damage.probabilities import MAX_LOG_ODDS, grades_of_sides, side_log_odds
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR
+from deepnets4eo.damage.table.probabilities import MAX_LOG_ODDS, grades_of_sides, side_log_odds
+from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR
 from deepnets4eo.footprints import outline_areas_m2, repeated_outlines
 
 DRAWS = 500

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
-from deepnets4eo.damage.grades import MAX_CONFIDENCE
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.skill import NetworkSkill
-from deepnets4eo.damage.vocabulary import GRADES, is_wide, look_at
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.grades import MAX_CONFIDENCE
+from deepnets4eo.damage.table.reasons import Reason
+from deepnets4eo.damage.table.vocabulary import GRADES, is_wide, look_at
 from deepnets4eo.outputs import EventInfo, Finding, Phrase, Severity
 
 OUTSIDE = {Reason.TOO_NARROW: "too_narrow", Reason.TOO_GREEN: "too_green", Reason.UNLIKE_ANY: "unlike_any"}  # → phrase

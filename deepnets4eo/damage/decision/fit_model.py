@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
-from deepnets4eo.damage.columns import points_of
 from deepnets4eo.damage.decision.model import ENDS, WITH_HEIGHT, FittedRange, Variant
 from deepnets4eo.damage.decision.reliability import Reliability, fit_reliability, platt
 from deepnets4eo.damage.structure.border import balance_weights, fit_border
-from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST, is_damaged
+from deepnets4eo.damage.table.columns import points_of
+from deepnets4eo.damage.table.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST, is_damaged
 
 RIDGE = 0.05
 FOLDS = 8

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings
-from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import WaterAround
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.columns import meaning_of
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.reasons import Reason
+from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR, is_damaged
 from deepnets4eo.floods import BuildingWater, RingRules
 from deepnets4eo.outputs import EventInfo, Finding, Phrase
 

@@ -11,12 +11,12 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards import ShippedModel, model_path
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.columns import is_measured
 from deepnets4eo.damage.decision.reliability import Judgement, Reliability
-from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.reasons import Reason
-from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.columns import is_measured
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.reasons import Reason
+from deepnets4eo.damage.table.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import Reading, RunError
 from deepnets4eo.files import read_yaml
 

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Texts
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.pool import NetworkReliability
 from deepnets4eo.damage.images import is_too_coarse
 from deepnets4eo.damage.network import NetworkGrader
@@ -27,6 +26,7 @@ from deepnets4eo.damage.network.pairs import POST, PRE
 from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.skill import NetworkSkill, validated_skill
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.work import NETWORK, NETWORK_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.jobs import Part

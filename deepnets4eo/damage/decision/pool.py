@@ -10,10 +10,10 @@ import numpy as np
 import scipy
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.reliability import Judgement, Reliability
-from deepnets4eo.damage.probabilities import border_log_odds, grade_probabilities
-from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.probabilities import border_log_odds, grade_probabilities
+from deepnets4eo.damage.table.vocabulary import POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
 
 # Notes of a card, by method: of run and weight-free model together at one `weight`, and of the run at buildings outside the range of

@@ -20,7 +20,7 @@ from deepnets4eo.damage.decision.site_fit import (
     fit_to_site,
     kept_doubt,
 )
-from deepnets4eo.damage.probabilities import (
+from deepnets4eo.damage.table.probabilities import (
     MIN_PROBABILITY,
     border_log_odds,
     border_probabilities,
@@ -28,7 +28,7 @@ from deepnets4eo.damage.probabilities import (
     grade_probabilities,
     side_log_odds,
 )
-from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, is_damaged
+from deepnets4eo.damage.table.vocabulary import BORDERS, GRADES, MAJOR, is_damaged
 from deepnets4eo.metrics import check_same_number, fit_sigmoid
 
 MIN_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted

@@ -18,13 +18,13 @@ import scipy
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.damage.probabilities import (
+from deepnets4eo.damage.table.probabilities import (
     MAX_LOG_ODDS,
     adjust_to_share,
     set_damaged_probability,
     side_log_odds,
 )
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.table.vocabulary import MAJOR
 
 # Shares that are weighed. Half of all sites are taken to have no damage: chosen by the calibration of made-up sites left out.
 SHARES = np.array([0.002, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, *np.arange(0.3, 0.81, 0.1), 0.85, 0.9, 0.95, 0.98, 0.998])

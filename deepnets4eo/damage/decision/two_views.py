@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.reliability import Opinion, Reliability
 from deepnets4eo.damage.decision.site_fit import GIVEN_SHARE, NORMAL_MAD, ShareEstimate, SiteShift
-from deepnets4eo.damage.probabilities import set_damaged_probability
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.probabilities import set_damaged_probability
+from deepnets4eo.damage.table.vocabulary import MAJOR
 from deepnets4eo.outputs import EventInfo, Finding
 
 MATCH = "ev_roof_match"

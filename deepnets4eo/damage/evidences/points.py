@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.columns import meaning_of
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, Site
 from deepnets4eo.damage.skill import EvidenceCard
-from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.columns import meaning_of
+from deepnets4eo.damage.table.vocabulary import POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.outputs import Finding

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.columns import is_measured, raster_column
 from deepnets4eo.damage.images import paths_of
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, Site
 from deepnets4eo.damage.skill import EvidenceCard, card_path
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.columns import is_measured, raster_column
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.outputs import Finding

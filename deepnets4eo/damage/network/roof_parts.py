@@ -13,8 +13,8 @@ import shapely
 
 from deepnets4eo.arrays import Floats, Geometries, Indices
 from deepnets4eo.damage.network.pairs import box_centres, in_pixels
-from deepnets4eo.damage.probabilities import set_damaged_probability
-from deepnets4eo.damage.vocabulary import MAJOR
+from deepnets4eo.damage.table.probabilities import set_damaged_probability
+from deepnets4eo.damage.table.vocabulary import MAJOR
 from deepnets4eo.zonal import Outlines
 
 # Roofs from this area on have parts of about this side. Looked at: a market (a hall of 1,930 m² without a third of its roof: .17 as a whole, .83 by

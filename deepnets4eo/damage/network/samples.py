@@ -16,7 +16,7 @@ from deepnets4eo.cards import VOID, Legend, SplitPart
 from deepnets4eo.damage.network.kept_pairs import KeptPairs
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, LabelledPair, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
-from deepnets4eo.damage.vocabulary import is_graded
+from deepnets4eo.damage.table.vocabulary import is_graded
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import InputSpec, LayerInput

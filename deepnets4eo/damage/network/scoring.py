@@ -14,7 +14,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.cards import Legend
 from deepnets4eo.damage.network.pairs import LEGEND, POST, LabelledPair, post_inputs
 from deepnets4eo.damage.network.pooling import Pooled, pool_scene
-from deepnets4eo.damage.vocabulary import MAJOR, is_damaged, is_graded
+from deepnets4eo.damage.table.vocabulary import MAJOR, is_damaged, is_graded
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix, calibration_error, temperature
 from deepnets4eo.rasters import Scene

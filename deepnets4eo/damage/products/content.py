@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from deepnets4eo.damage.vocabulary import GRADES, MANY_UNKNOWN, SUBJECT, is_wide, look_at
+from deepnets4eo.damage.table.vocabulary import GRADES, MANY_UNKNOWN, SUBJECT, is_wide, look_at
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding, Headline, IntervalBar, Language, Phrase, number_text
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.buildings import Buildings
+    from deepnets4eo.damage.table.buildings import Buildings
 
 UNKNOWN_COUNT = (
     "The images do not show how many of {} assessed buildings have major damage or worse: {}–{} are possible (95 %)"
@@ -80,7 +80,7 @@ class DamageMapContent:
     @property
     def table(self) -> Buildings:
         """The buildings with what their columns mean."""
-        from deepnets4eo.damage.buildings import Buildings  # pandas, which the help of verbs does not load
+        from deepnets4eo.damage.table.buildings import Buildings  # pandas, which the help of verbs does not load
 
         return Buildings(self.buildings, self.meaning)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pyproj
 
-from deepnets4eo.damage.vocabulary import CLASSES, QUARTERS
+from deepnets4eo.damage.table.vocabulary import CLASSES, QUARTERS
 
 
 class Names(NamedTuple):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Geometries
 from deepnets4eo.damage.products.crosswalk import has_position
 from deepnets4eo.damage.products.summary import area_rows, caveats, description_lines
-from deepnets4eo.damage.vocabulary import QUARTERS, TITLES, UNGRADED, colors, worst_first
+from deepnets4eo.damage.table.vocabulary import QUARTERS, TITLES, UNGRADED, colors, worst_first
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.outputs import csv_text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepnets4eo.damage.products.content import DamageMapContent
-from deepnets4eo.damage.vocabulary import GRADES, QUARTERS, TITLES, UNGRADED, colors
+from deepnets4eo.damage.table.vocabulary import GRADES, QUARTERS, TITLES, UNGRADED, colors
 from deepnets4eo.display import ColorRow, FigureStyle, Summary, add_key, count_text, make_axes
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra, name_missing_extra

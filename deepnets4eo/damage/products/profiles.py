@@ -21,7 +21,7 @@ from deepnets4eo.arrays import Geometries
 from deepnets4eo.damage.products.crosswalk import CROSSWALK, has_position
 from deepnets4eo.damage.products.exchange_formats import pieces
 from deepnets4eo.damage.products.summary import caveats
-from deepnets4eo.damage.vocabulary import CLASSES, GRADES
+from deepnets4eo.damage.table.vocabulary import CLASSES, GRADES
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.polygons import set_fixed_times

@@ -11,7 +11,16 @@ import numpy as np
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.products.profiles import CERTAINTY
-from deepnets4eo.damage.vocabulary import CLASSES, GRADES, NOT_KNOWN, QUARTERS, TITLES, UNGRADED, colors, worst_first
+from deepnets4eo.damage.table.vocabulary import (
+    CLASSES,
+    GRADES,
+    NOT_KNOWN,
+    QUARTERS,
+    TITLES,
+    UNGRADED,
+    colors,
+    worst_first,
+)
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters import COLOURS
 

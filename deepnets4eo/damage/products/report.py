@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.products.words import count_sentence, page_language
-from deepnets4eo.damage.reasons import Reason
-from deepnets4eo.damage.vocabulary import GRADES, QUARTERS, SUBJECT, TITLES, colors
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.reasons import Reason
+from deepnets4eo.damage.table.vocabulary import GRADES, QUARTERS, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.map_page import (
     CLOUD_COLOUR,

@@ -18,7 +18,7 @@ from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.products.words import ASSETS, count_sentence, translate
 from deepnets4eo.damage.settings import ProductOptions
-from deepnets4eo.damage.vocabulary import SUBJECT, TITLES, UNGRADED, worst_first
+from deepnets4eo.damage.table.vocabulary import SUBJECT, TITLES, UNGRADED, worst_first
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, gsd_m, transformer

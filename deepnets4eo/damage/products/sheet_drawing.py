@@ -10,8 +10,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.vocabulary import colors, worst_first
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.vocabulary import colors, worst_first
 from deepnets4eo.grid import Grid, transformer
 from deepnets4eo.rasters import is_placed
 

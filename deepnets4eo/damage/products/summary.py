@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.probabilities import expected_count
-from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.probabilities import expected_count
+from deepnets4eo.damage.table.vocabulary import DAMAGED, GRADES
 from deepnets4eo.footprints import outline_areas_m2
 from deepnets4eo.metrics import wilson_interval
 

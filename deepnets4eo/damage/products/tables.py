@@ -16,7 +16,7 @@ from deepnets4eo.damage.products.qgis_styles import (
     qml,
     without_outlines_style,
 )
-from deepnets4eo.damage.vocabulary import METHODS, STATUSES, SUBJECT
+from deepnets4eo.damage.table.vocabulary import METHODS, STATUSES, SUBJECT
 from deepnets4eo.files import atomic_write
 from deepnets4eo.outputs import add_event, add_styles, register_table
 from deepnets4eo.polygons import add_layer, set_fixed_times

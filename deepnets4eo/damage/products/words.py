@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deepnets4eo.damage.products.content import DamageMapContent
-from deepnets4eo.damage.reasons import Reason
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.footprints import Unusable
 from deepnets4eo.outputs import Language, map_page, number_text
 from deepnets4eo.outputs.map_page import PageLanguage

@@ -16,7 +16,6 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.buildings import hash_table
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
 from deepnets4eo.damage.products.crosswalk import has_position
 from deepnets4eo.damage.products.exchange_formats import (
@@ -34,7 +33,8 @@ from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import description_lines, summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
 from deepnets4eo.damage.settings import ProductOptions, is_cems_name
-from deepnets4eo.damage.vocabulary import GRADES, NOT_KNOWN
+from deepnets4eo.damage.table.buildings import hash_table
+from deepnets4eo.damage.table.vocabulary import GRADES, NOT_KNOWN
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import sha256, write_json

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 

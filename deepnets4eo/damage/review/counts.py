@@ -20,7 +20,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.review.sample import Sample
-from deepnets4eo.damage.vocabulary import DAMAGED, GRADES, is_grade
+from deepnets4eo.damage.table.vocabulary import DAMAGED, GRADES, is_grade
 from deepnets4eo.errors import InputError
 
 CANNOT_TELL = "cannot-tell"  # the answer where the images do not show it

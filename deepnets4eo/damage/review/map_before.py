@@ -7,9 +7,9 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.map import MANIFEST
 from deepnets4eo.damage.review.teaching import Taught
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.footprints import read_table

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.grades import Grades
 from deepnets4eo.damage.review.counts import Reviewed
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR
 
 DAMAGED = "damaged"
 

@@ -10,7 +10,7 @@ import numpy as np
 from deepnets4eo.damage.review.counts import CANNOT_TELL, CLOUD, NO_BUILDING
 from deepnets4eo.damage.review.map_images import MapImages
 from deepnets4eo.damage.review.rounds import Rounds
-from deepnets4eo.damage.vocabulary import GRADES, TITLES, colors
+from deepnets4eo.damage.table.vocabulary import GRADES, TITLES, colors
 from deepnets4eo.outputs.served_page import SamplePage
 
 OTHERS: dict[str, tuple[str, Any]] = {  # answers that are no grade, without a colour

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.counts import review_counts
 from deepnets4eo.damage.review.map_before import table_before
 from deepnets4eo.damage.review.site_look import look_of_map
 from deepnets4eo.damage.review.taught_map import chosen_files, next_file
 from deepnets4eo.damage.review.teaching import MIN_ANSWERS, Taught, can_teach, choose_next, graded_answers, teach
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.served_page import Answers
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.vocabulary import LOOKS
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.vocabulary import LOOKS
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import outline_areas_m2
 from deepnets4eo.metrics import allocate_looks

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.decision.inundation import inundation_after_answers
 from deepnets4eo.damage.files.written_again import formats_there
 from deepnets4eo.damage.map import MANIFEST, PRODUCTS, DamageMap
@@ -37,6 +36,7 @@ from deepnets4eo.damage.review.teaching import (
     grades_of_map,
     teach,
 )
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.floods import BuildingWater

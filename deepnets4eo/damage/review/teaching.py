@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from scipy.special import entr, logit
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.buildings import Buildings
-from deepnets4eo.damage.grades import Grades, other_of_side
 from deepnets4eo.damage.network.look_model import by_site
-from deepnets4eo.damage.probabilities import (
+from deepnets4eo.damage.review.regression import Side, auc_of
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.grades import Grades, other_of_side
+from deepnets4eo.damage.table.probabilities import (
     MIN_PROBABILITY,
     grades_of_sides,
     set_damaged_probability,
     side_log_odds,
 )
-from deepnets4eo.damage.review.regression import Side, auc_of
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged, is_grade
+from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR, is_damaged, is_grade
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding, Phrase
 

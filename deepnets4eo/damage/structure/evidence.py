@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.images import COARSEST_PRE
 from deepnets4eo.damage.network.unsure_outlines import unsure_outlines
 from deepnets4eo.damage.phases import Phase
-from deepnets4eo.damage.reasons import Reason
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.structure.block import BLOCK_PX, block_journal, collect, radiometries
 from deepnets4eo.damage.structure.coverage import assess_coverage
 from deepnets4eo.damage.structure.maps import WindowSamples
 from deepnets4eo.damage.structure.measures import evidence_columns, in_deep_shadow, post_columns_of_pre
 from deepnets4eo.damage.structure.moved_outlines import move_buildings, roofs_beside
+from deepnets4eo.damage.table.buildings import Buildings
+from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.damage.work import EVIDENCE
 from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.outputs import count_of

@@ -7,9 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Floats
-from deepnets4eo.damage.columns import columns_of
 from deepnets4eo.damage.structure.block import DIRECTIONS, INSIDE
 from deepnets4eo.damage.structure.maps import Radiometry
+from deepnets4eo.damage.table.columns import columns_of
 
 CONTEXT = ("light", "log_floor", "red", "green", "blue")
 

@@ -19,7 +19,6 @@ from deepnets4eo.damage import (  # noqa: E402
     Settings,
     assess,
 )
-from deepnets4eo.damage.buildings import Buildings  # noqa: E402
 from deepnets4eo.damage.evidences.look import COLUMN, LookScore, look_of_job  # noqa: E402
 from deepnets4eo.damage.network.look import REDUCTIONS, WIDTHS, LookEncoder  # noqa: E402
 from deepnets4eo.damage.network.look_model import (  # noqa: E402
@@ -27,6 +26,7 @@ from deepnets4eo.damage.network.look_model import (  # noqa: E402
     by_site,
 )
 from deepnets4eo.damage.network.pairs import in_pixels  # noqa: E402
+from deepnets4eo.damage.table.buildings import Buildings  # noqa: E402
 from deepnets4eo.errors import InputError, RunError  # noqa: E402
 from deepnets4eo.outputs import Phrase  # noqa: E402
 from deepnets4eo.rasters import Layer, Scene  # noqa: E402

@@ -14,7 +14,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.damage.network.architecture import DamageCriterion, border_odds, ordinal_loss
 from deepnets4eo.damage.network.recipe import DamageTraining
-from deepnets4eo.damage.probabilities import grade_probabilities
+from deepnets4eo.damage.table.probabilities import grade_probabilities
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import losses
 

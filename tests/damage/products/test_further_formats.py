@@ -20,7 +20,7 @@ from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.products import exchange_formats
 from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson, write_kml, write_tiles
 from deepnets4eo.damage.products.write import formats_of
-from deepnets4eo.damage.vocabulary import UNGRADED, colors
+from deepnets4eo.damage.table.vocabulary import UNGRADED, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding
 

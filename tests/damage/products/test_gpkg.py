@@ -12,7 +12,7 @@ from refusals import raises_naming
 
 from deepnets4eo.damage import GRADES
 from deepnets4eo.damage.products.tables import write_gpkg
-from deepnets4eo.damage.vocabulary import UNGRADED, colors
+from deepnets4eo.damage.table.vocabulary import UNGRADED, colors
 from deepnets4eo.errors import OutputError
 from deepnets4eo.outputs import EventInfo, Finding
 

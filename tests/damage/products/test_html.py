@@ -13,8 +13,8 @@ from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.products.report import DAMAGE, write_report
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT, summarize
 from deepnets4eo.damage.products.words import IN_ENGLISH, words_of
-from deepnets4eo.damage.reasons import Reason
-from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED
+from deepnets4eo.damage.table.reasons import Reason
+from deepnets4eo.damage.table.vocabulary import GRADES, TITLES, UNGRADED
 from deepnets4eo.outputs import LABELS, EventInfo, Finding, number_text
 from deepnets4eo.outputs.wording import LANGUAGES
 from deepnets4eo.rasters import Layer

@@ -13,7 +13,7 @@ from refusals import raises_naming
 from deepnets4eo.damage import ProductOptions
 from deepnets4eo.damage.products.crosswalk import CROSSWALK
 from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_unosat, write_xbd
-from deepnets4eo.damage.vocabulary import CLASSES, GRADES
+from deepnets4eo.damage.table.vocabulary import CLASSES, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import transform_shapes

@@ -25,7 +25,7 @@ from deepnets4eo.damage.products.qgis_layout import (
 )
 from deepnets4eo.damage.review import write_sample
 from deepnets4eo.damage.review.counts import ANSWERS
-from deepnets4eo.damage.vocabulary import UNGRADED, colors
+from deepnets4eo.damage.table.vocabulary import UNGRADED, colors
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import Layer
 

@@ -15,7 +15,7 @@ from deepnets4eo.damage.products.profiles import CERTAINTY
 from deepnets4eo.damage.products.qgis_layout import LEGEND, MAP, PICTURE, SCALE_BAR
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.qgis_styles import buildings_style
-from deepnets4eo.damage.vocabulary import NOT_KNOWN, UNGRADED
+from deepnets4eo.damage.table.vocabulary import NOT_KNOWN, UNGRADED
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.rasters import Layer
 

@@ -21,7 +21,7 @@ from deepnets4eo.damage.products import sheet, sheet_drawing
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT
 from deepnets4eo.damage.products.words import translate
-from deepnets4eo.damage.vocabulary import SUBJECT, TITLES, UNGRADED
+from deepnets4eo.damage.table.vocabulary import SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.outputs import EventInfo, Finding

@@ -7,11 +7,11 @@ import shapely
 from made_up_map import make_grid, make_map
 
 from deepnets4eo.damage import GRADES
-from deepnets4eo.damage.probabilities import expected_count
 from deepnets4eo.damage.products.qgis_layout import LayoutWords
 from deepnets4eo.damage.products.summary import area_km2, description_lines, summarize
 from deepnets4eo.damage.products.words import count_sentence
-from deepnets4eo.damage.vocabulary import DAMAGED
+from deepnets4eo.damage.table.probabilities import expected_count
+from deepnets4eo.damage.table.vocabulary import DAMAGED
 from deepnets4eo.files import plain
 from deepnets4eo.outputs import Phrase, number_text
 from deepnets4eo.outputs.wording import LANGUAGES

@@ -13,13 +13,13 @@ import pytest
 from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.damage import GRADES
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson, write_kml
 from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_unosat
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.products.tables import write_gpkg
 from deepnets4eo.damage.products.words import count_sentence
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.outputs import number_text
 from deepnets4eo.outputs.wording import LANGUAGES
 

@@ -11,10 +11,10 @@ import shapely
 from affine import Affine
 from made_up_evidence import gather
 
-from deepnets4eo.damage.buildings import Buildings
 from deepnets4eo.damage.structure import roofs
 from deepnets4eo.damage.structure.measures import _of_site
 from deepnets4eo.damage.structure.roofs import Roof, agreements, lean_line
+from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer

@@ -165,8 +165,8 @@ def osm_rules(main: Path, out: Path, sound: Seeds) -> object:
 def damage_model(main: Path, out: Path, sound: Seeds) -> object:
     import pandas as pd
 
-    from deepnets4eo.damage.columns import columns_of
     from deepnets4eo.damage.decision.model import DamageModel
+    from deepnets4eo.damage.table.columns import columns_of
 
     frame = pd.DataFrame({name: np.linspace(-1, 1, 4) for name in columns_of("structure")})
     frame["status"], frame["method"] = "assessed", ["pre_post", "post_only"] * 2

@@ -12,10 +12,10 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
-from deepnets4eo.damage.columns import columns_of, evidence_names, meaning_of, meanings, needs_pre, teaching_names
-from deepnets4eo.damage.grades import Grades
-from deepnets4eo.damage.reasons import BY_NETWORK, Reason
-from deepnets4eo.damage.vocabulary import (
+from deepnets4eo.damage.table.columns import columns_of, evidence_names, meaning_of, meanings, needs_pre, teaching_names
+from deepnets4eo.damage.table.grades import Grades
+from deepnets4eo.damage.table.reasons import BY_NETWORK, Reason
+from deepnets4eo.damage.table.vocabulary import (
     CLASSES,
     DAMAGED,
     GRADES,

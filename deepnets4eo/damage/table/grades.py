@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
-from deepnets4eo.damage.probabilities import border_probabilities, fill_between, set_names
-from deepnets4eo.damage.reasons import Reason
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, is_damaged
+from deepnets4eo.damage.table.probabilities import border_probabilities, fill_between, set_names
+from deepnets4eo.damage.table.reasons import Reason
+from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR, is_damaged
 
 SURE = 0.95  # probability of a side (intact or damaged) above which the grades of the other side are excluded at 90 %, which leaves 5 % at either end
 POSSIBLE = 0.1  # probability of a side above which not all of its grades are excluded at 90 %

@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR
+from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR
 
 MIN_PROBABILITY = 1e-4  # where opinions are pooled: none is nearer to 0 or 1, and so outweighs all others
 MAX_LOG_ODDS = 9.2  # where the evidence of a site is weighed, log-odds count as no farther from 0

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.table.vocabulary import GRADES
 
 PREFIX = "ev_"  # of all columns of evidence, but those of priors
 Measure = Literal["structure", "network", "look", "points", "water", "outlines", "priors"]
