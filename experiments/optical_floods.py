@@ -36,7 +36,7 @@ from world.water_windows import WATER, water_classes
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards import model_path
-from deepnets4eo.damage.images import in_colour
+from deepnets4eo.damage.images.dates import in_colour
 from deepnets4eo.damage.table.vocabulary import DAMAGED
 from deepnets4eo.files import read_json, read_yaml
 from deepnets4eo.floods import WaterMapper, optical_water, surface_scene, water_around, write_seen_water

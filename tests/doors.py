@@ -31,7 +31,7 @@ from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.classification.image_files import open_image
 from deepnets4eo.damage.evidences.priors import open_priors
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
-from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.images.checks import check_images
 from deepnets4eo.evaluation import evaluate, evaluate_values
 from deepnets4eo.evaluation.sampled import page as review_page
 from deepnets4eo.evaluation.sampled.classes import ClassMap

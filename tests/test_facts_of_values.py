@@ -26,12 +26,12 @@ from deepnets4eo.cli.options import memory_bytes
 from deepnets4eo.cli.output import ask_on_terminal
 from deepnets4eo.damage.evidences.points import SOURCES, PointEvidence
 from deepnets4eo.damage.evidences.rasters import ScoreLayer
-from deepnets4eo.damage.images import in_colour
+from deepnets4eo.damage.images.clouds import ShownClouds
+from deepnets4eo.damage.images.dates import in_colour
 from deepnets4eo.damage.network.stretches import stretches_of_job
 from deepnets4eo.damage.opening import open_pair
 from deepnets4eo.damage.products.report import _overlay
 from deepnets4eo.damage.settings import Settings, _whole_cems_name
-from deepnets4eo.damage.shown_clouds import ShownClouds
 from deepnets4eo.damage.table.buildings import ASSESSED, BY_WATER, POST_ONLY, Buildings
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.floods.figures import headline_parts, page_headline

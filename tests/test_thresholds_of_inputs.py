@@ -14,7 +14,7 @@ from geotiff import write_geotiff
 from deepnets4eo.cards import Legend
 from deepnets4eo.damage.areas import _naming_column
 from deepnets4eo.damage.evidences.water import _not_shown
-from deepnets4eo.damage.images import _smoothest, is_radar, is_too_coarse
+from deepnets4eo.damage.images.dates import _smoothest, is_radar, is_too_coarse
 from deepnets4eo.damage.placing import _unusual_fit, outline_position
 from deepnets4eo.damage.skill import skill_of
 from deepnets4eo.damage.structure.coverage import mark_too_little
@@ -155,7 +155,7 @@ def test_a_pre_image_of_more_than_one_and_a_half_times_the_pixels_is_too_coarse(
 def test_smooth_ground_that_varies_by_more_than_nine_percent_is_radar(
     variation: float, is_speckled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepnets4eo.damage.images._variation", lambda *_: variation)
+    monkeypatch.setattr("deepnets4eo.damage.images.dates._variation", lambda *_: variation)
     assert is_radar(layer_of(np.ones((1, 64, 64), np.uint8))) is is_speckled
 
 

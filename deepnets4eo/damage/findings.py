@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from deepnets4eo.addresses import file_name_of
-from deepnets4eo.damage.images import is_too_coarse, mean_gsd
+from deepnets4eo.damage.images.dates import is_too_coarse, mean_gsd
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.outputs import Finding, worst_first

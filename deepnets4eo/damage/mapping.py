@@ -18,10 +18,10 @@ from deepnets4eo.damage.findings import (
     join_findings,
     segmenter_findings,
 )
+from deepnets4eo.damage.images.clouds import ShownClouds
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.network.stretches import stretch_findings, stretches_of_job
 from deepnets4eo.damage.placing import position_findings, registration_findings
-from deepnets4eo.damage.shown_clouds import ShownClouds
 from deepnets4eo.damage.site import Site
 from deepnets4eo.damage.structure.extents import map_extents
 from deepnets4eo.damage.table.buildings import Buildings

@@ -13,8 +13,8 @@ from deepnets4eo.cards import Quantity
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.evidences.further import SCORES, is_score
 from deepnets4eo.damage.evidences.water import Water
-from deepnets4eo.damage.images import UNKNOWN_GSD_M, assumed_gsd, paths_of
-from deepnets4eo.damage.input_checks import check_images, require_fine_pixels
+from deepnets4eo.damage.images.checks import check_images, require_fine_pixels
+from deepnets4eo.damage.images.dates import UNKNOWN_GSD_M, assumed_gsd, paths_of
 from deepnets4eo.damage.network.find_buildings import OutlineProbability
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Evidence, EvidenceSource, GivenEvidence, Inputs, ScoreEvidence

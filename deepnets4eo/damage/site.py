@@ -12,7 +12,7 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.arrays import Geometries, Texts
-from deepnets4eo.damage.images import TwoDates
+from deepnets4eo.damage.images.dates import TwoDates
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.skill import Score
 from deepnets4eo.damage.table.buildings import Buildings

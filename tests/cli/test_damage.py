@@ -19,7 +19,7 @@ from shapely.geometry import LineString, Polygon, box
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import DamageMap, Settings
-from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.images.checks import check_images
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.damage.opening import open_pair
 from deepnets4eo.damage.products import FURTHER, USUAL

@@ -12,11 +12,11 @@ from geotiff import write_geotiff
 from rasterio.enums import ColorInterp
 
 from deepnets4eo.damage import Settings, assess, open_inputs
-from deepnets4eo.damage.images import in_colour, unknown_colours
-from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.images.checks import check_images
+from deepnets4eo.damage.images.dates import in_colour, unknown_colours
+from deepnets4eo.damage.images.working_grid import make_working_grid
 from deepnets4eo.damage.network.find_buildings import to_working_image
 from deepnets4eo.damage.network.pairs import make_scene
-from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.inspection import inspect
 from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import ImagePair

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.damage.decision.model import DamageModel
-from deepnets4eo.damage.images import SPECKLED, SiteImage, _smoothest, is_radar
+from deepnets4eo.damage.images.dates import SPECKLED, SiteImage, _smoothest, is_radar
 from deepnets4eo.rasters import Layer
 
 

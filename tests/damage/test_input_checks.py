@@ -15,7 +15,7 @@ from made_up_town import GRID, layer, photo
 from refusals import raises_naming
 
 from deepnets4eo.damage.files.foreseen import foreseen_reasons
-from deepnets4eo.damage.input_checks import check_images, neighbour_correlations
+from deepnets4eo.damage.images.checks import check_images, neighbour_correlations
 from deepnets4eo.damage.opening import open_pair
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.table.reasons import Reason

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from deepnets4eo.damage.images import is_radar
+from deepnets4eo.damage.images.dates import is_radar
 from deepnets4eo.rasters import Layer
 
 

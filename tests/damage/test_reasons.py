@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
 from deepnets4eo.cards import ShippedModel
-from deepnets4eo.damage.input_checks import require_fine_pixels, require_pixels
+from deepnets4eo.damage.images.checks import require_fine_pixels, require_pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.rasters import Layer

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from deepnets4eo.damage.images import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.working_grid import make_working_grid
+from deepnets4eo.damage.images.dates import COARSEST_PRE, pre_ratio
+from deepnets4eo.damage.images.working_grid import make_working_grid
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer
 

@@ -17,7 +17,7 @@ from refusals import raises_naming
 from shapely.geometry import LineString, Polygon, box
 
 from deepnets4eo.cards import Legend
-from deepnets4eo.damage.input_checks import require_fine_pixels
+from deepnets4eo.damage.images.checks import require_fine_pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.grid import Window, coarse_grid

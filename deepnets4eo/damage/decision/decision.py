@@ -26,7 +26,7 @@ from deepnets4eo.damage.decision.order import order_finding, require_order, requ
 from deepnets4eo.damage.decision.reliability import HALF, Judgement, Opinion, Reliability
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.decision.two_views import MEASURED, FoundAgain
-from deepnets4eo.damage.images import DatePair
+from deepnets4eo.damage.images.dates import DatePair
 from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Evidence, Inputs, Site

@@ -13,7 +13,7 @@ import pandas as pd
 
 from deepnets4eo.arrays import Floats, Texts
 from deepnets4eo.damage.decision.pool import NetworkReliability
-from deepnets4eo.damage.images import is_too_coarse
+from deepnets4eo.damage.images.dates import is_too_coarse
 from deepnets4eo.damage.network import NetworkGrader
 from deepnets4eo.damage.network.grader import (
     POST_ALONE,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.images import paths_of
+from deepnets4eo.damage.images.dates import paths_of
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs, Site
 from deepnets4eo.damage.skill import EvidenceCard, card_path

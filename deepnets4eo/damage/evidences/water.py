@@ -16,7 +16,7 @@ import numpy as np
 
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.evidences.shown_water import ShownWater
-from deepnets4eo.damage.images import in_colour, mean_gsd
+from deepnets4eo.damage.images.dates import in_colour, mean_gsd
 from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.site import Site, WaterAround
 from deepnets4eo.damage.work import WATER

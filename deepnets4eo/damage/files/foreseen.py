@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.decision.decision import DecisionModel
-from deepnets4eo.damage.images import known_or_assumed_gsd_m
+from deepnets4eo.damage.images.dates import known_or_assumed_gsd_m
 from deepnets4eo.damage.network.stretches import stretch_findings, stretches_of_job
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.site import Inputs

@@ -15,8 +15,8 @@ from deepnets4eo.damage.evidences.priors import open_priors, parse_priors
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.files.foreseen import dry_settings, foreseen_lines, stretch_lines
-from deepnets4eo.damage.images import DatePair
-from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.images.checks import check_images
+from deepnets4eo.damage.images.dates import DatePair
 from deepnets4eo.damage.journal import damage_journal, labels_file, with_precision
 from deepnets4eo.damage.network.find_buildings import find_footprints, with_segmenter
 from deepnets4eo.damage.opening import open_inputs, open_pair

@@ -16,10 +16,10 @@ import shapely
 from geopandas import GeoDataFrame
 
 from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.damage.images.working_grid import make_working_grid
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, LabelledPair, grades_of, make_scene, on_working_grid
 from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.damage.table.vocabulary import GRADES, is_graded
-from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.errors import InputError, LabelError, Reading
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints import Footprints, align_footprints, read_footprints

@@ -17,7 +17,7 @@ from affine import Affine
 
 from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.cards import Legend, ShippedModel, run_path
-from deepnets4eo.damage.images import in_colour
+from deepnets4eo.damage.images.dates import in_colour
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import fitted_tiling, pool_scene
 from deepnets4eo.damage.network.unsure_outlines import MIN_PROBABILITY, PROBABILITY

@@ -14,7 +14,8 @@ import pandas as pd
 import scipy
 
 from deepnets4eo.arrays import Floats, Geometries, Indices
-from deepnets4eo.damage.images import FINEST_GSD_M, in_colour
+from deepnets4eo.damage.images.dates import FINEST_GSD_M, in_colour
+from deepnets4eo.damage.images.working_grid import make_working_grid
 from deepnets4eo.damage.network.pairs import (
     POST,
     PRE,
@@ -30,7 +31,6 @@ from deepnets4eo.damage.network.roof_parts import Roofs
 from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.table.vocabulary import GRADES
 from deepnets4eo.damage.work import TileWork
-from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.device import TORCH, choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment

@@ -13,9 +13,9 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards import VOID, Legend
-from deepnets4eo.damage.images import in_colour
+from deepnets4eo.damage.images.dates import in_colour
+from deepnets4eo.damage.images.working_grid import WorkingGrid, on_post
 from deepnets4eo.damage.table.vocabulary import is_graded
-from deepnets4eo.damage.working_grid import WorkingGrid, on_post
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.footprints import FootprintAlignment, order_by_place
 from deepnets4eo.grid import Grid, Window, transform_shapes

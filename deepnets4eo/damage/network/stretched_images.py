@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deepnets4eo.damage.images import in_colour
+from deepnets4eo.damage.images.dates import in_colour
 from deepnets4eo.damage.network.pairs import POST, PRE, with_bands
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import LayerInput, Stretch, needed_stretch

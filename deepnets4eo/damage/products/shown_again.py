@@ -11,7 +11,7 @@ from typing import Any
 
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.water import Water
-from deepnets4eo.damage.shown_clouds import OF_POST, ShownClouds
+from deepnets4eo.damage.images.clouds import OF_POST, ShownClouds
 from deepnets4eo.damage.site import ShownRaster
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json, sha256

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.images import is_radar
+from deepnets4eo.damage.images.dates import is_radar
 from deepnets4eo.damage.network.look import WIDTHS
 from deepnets4eo.damage.network.look_model import look_features
 from deepnets4eo.damage.review.map_before import table_before

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Indices
+from deepnets4eo.damage.images.working_grid import WorkingGrid
 from deepnets4eo.damage.structure.maps import Maps, Radiometry, WindowSamples, measure, measure_maps
 from deepnets4eo.damage.structure.roofs import IN_PLACE_M, match_roofs
 from deepnets4eo.damage.structure.sums import (
@@ -23,7 +24,6 @@ from deepnets4eo.damage.structure.sums import (
     lowest_ground,
     open_means,
 )
-from deepnets4eo.damage.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.jobs import FinishBlocks, Journal, Part, identity_hash
 from deepnets4eo.prefetch import in_order

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Floats, Mask, Texts
+from deepnets4eo.damage.images.working_grid import WorkingGrid
 from deepnets4eo.damage.structure.block import BuildingGeometry
 from deepnets4eo.damage.table.reasons import Reason
-from deepnets4eo.damage.working_grid import WorkingGrid
 from deepnets4eo.zonal import FinePixels
 
 MIN_VISIBLE_SHARE = 0.7  # of the footprint's area

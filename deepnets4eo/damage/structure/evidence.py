@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.images import COARSEST_PRE
+from deepnets4eo.damage.images.dates import COARSEST_PRE
+from deepnets4eo.damage.images.working_grid import make_working_grid
 from deepnets4eo.damage.network.unsure_outlines import unsure_outlines
 from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.site import Site
@@ -21,7 +22,6 @@ from deepnets4eo.damage.structure.moved_outlines import move_buildings, roofs_be
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.damage.work import EVIDENCE
-from deepnets4eo.damage.working_grid import make_working_grid
 from deepnets4eo.outputs import count_of
 
 logger = logging.getLogger(__name__)

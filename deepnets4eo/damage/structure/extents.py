@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, shape
 
-from deepnets4eo.damage.images import known_or_assumed_gsd_m
+from deepnets4eo.damage.images.dates import known_or_assumed_gsd_m
 from deepnets4eo.damage.structure.maps import nonzero_valid
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters import Layer

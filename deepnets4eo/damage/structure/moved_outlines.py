@@ -11,12 +11,12 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries, Indices, Points
-from deepnets4eo.damage.images import COARSEST_PRE
+from deepnets4eo.damage.images.dates import COARSEST_PRE
+from deepnets4eo.damage.images.working_grid import WorkingGrid, make_working_grid, on_post
 from deepnets4eo.damage.structure.block import BuildingGeometry, block_journal, radiometries
 from deepnets4eo.damage.structure.maps import Radiometry
 from deepnets4eo.damage.structure.roofs import RoofPlaces, Views, find_roofs, roof_agreement
 from deepnets4eo.damage.table.reasons import Reason
-from deepnets4eo.damage.working_grid import WorkingGrid, make_working_grid, on_post
 from deepnets4eo.footprints import encloses_others, larger_than_buildings, without
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.prefetch import in_order

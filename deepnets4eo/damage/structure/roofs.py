@@ -13,8 +13,8 @@ import scipy
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Spectrum
+from deepnets4eo.damage.images.working_grid import WorkingGrid
 from deepnets4eo.damage.structure.maps import Radiometry, edge_directions, light_of, nonzero_valid
-from deepnets4eo.damage.working_grid import WorkingGrid
 from deepnets4eo.footprints import order_by_place
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.prefetch import in_order

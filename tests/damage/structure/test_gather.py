@@ -9,9 +9,9 @@ import shapely
 from affine import Affine
 from made_up_evidence import gather
 
+from deepnets4eo.damage.images.working_grid import on_post
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.columns import COLUMNS, columns_of
-from deepnets4eo.damage.working_grid import on_post
 from deepnets4eo.footprints import FootprintAlignment, Footprints, read_footprints
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters import Layer

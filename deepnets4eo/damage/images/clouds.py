@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepnets4eo.damage.images import mean_gsd
+from deepnets4eo.damage.images.dates import mean_gsd
 from deepnets4eo.inspection import clouds_in_image
 from deepnets4eo.rasters import Layer, LayerLike, cloud_band
 from deepnets4eo.read_as import open_cloud_mask

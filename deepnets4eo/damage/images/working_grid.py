@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import Geometries
-from deepnets4eo.damage.images import FINEST_GSD_M, in_colour, known_or_assumed_gsd_m, mean_gsd, pre_ratio
+from deepnets4eo.damage.images.dates import FINEST_GSD_M, in_colour, known_or_assumed_gsd_m, mean_gsd, pre_ratio
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, apply_affine
 from deepnets4eo.rasters import Layer

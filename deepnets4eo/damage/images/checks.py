@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from deepnets4eo.arrays import Floats, Geometries
-from deepnets4eo.damage.images import (
+from deepnets4eo.damage.images.dates import (
     DatePair,
     assumed_gsd,
     in_colour,
