@@ -41,7 +41,7 @@ from deepnets4eo.damage.decision.pool import ALONE, RELIABILITY, pool_log_odds
 from deepnets4eo.damage.decision.reliability import Reliability, fit_reliability
 from deepnets4eo.damage.decision.site_fit import MAX_INFORMATION as MAX_AT_SITE, UNKNOWN_SITE, fit_to_site
 from deepnets4eo.damage.network.grader import POST_ALONE
-from deepnets4eo.damage.skill import EQUAL_SHARE, SHARE
+from deepnets4eo.damage.site.skill import EQUAL_SHARE, SHARE
 from deepnets4eo.damage.table.buildings import NETWORK, Buildings
 from deepnets4eo.damage.table.grades import Grades
 from deepnets4eo.damage.table.probabilities import border_log_odds

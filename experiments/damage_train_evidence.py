@@ -28,7 +28,7 @@ from script import JOPLIN, NOTE, add_smoke, plain_errors, require_all
 
 from deepnets4eo.damage import GRADES, assess
 from deepnets4eo.damage.decision.fit_model import PAIR, VARIANTS, GradedEvidence, fit_model, fit_variant, grade_numbers
-from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
+from deepnets4eo.damage.site.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.structure.evidence import gather
 from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.errors import DeepNets4EOError

@@ -36,7 +36,7 @@ def register_once(patch: pytest.MonkeyPatch) -> None:
 
 def gather_once(patch: pytest.MonkeyPatch) -> None:
     """The evidence of the same outlines on the same images, lying the same, is gathered only once; not where blocks are kept or done elsewhere."""
-    from deepnets4eo.damage.site import Site
+    from deepnets4eo.damage.site.site import Site
     from deepnets4eo.damage.structure import evidence as structure
 
     known: dict[Hashable, Any] = {}

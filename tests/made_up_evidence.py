@@ -6,10 +6,10 @@ from typing import Any, Literal
 from unittest.mock import patch
 
 from deepnets4eo.damage import Settings
-from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
+from deepnets4eo.damage.site.site import Inputs, OutlinePosition, Site
+from deepnets4eo.damage.site.work import EVIDENCE, Work
 from deepnets4eo.damage.structure import evidence as structure
 from deepnets4eo.damage.table.buildings import Buildings
-from deepnets4eo.damage.work import EVIDENCE, Work
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.jobs import Journal
 from deepnets4eo.rasters import Layer

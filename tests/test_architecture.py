@@ -373,7 +373,7 @@ def test_a_walk_follows_a_value_through_faces_and_other_names() -> None:
 
 def test_a_name_counts_where_it_is_defined_whatever_offers_it() -> None:
     assert coupling.home("deepnets4eo.cards", "Legend") == "deepnets4eo.cards.legend"
-    assert coupling.home("deepnets4eo.damage.site", "Site") == "deepnets4eo.damage.site"
+    assert coupling.home("deepnets4eo.damage.site.site", "Site") == "deepnets4eo.damage.site.site"
 
 
 def test_a_name_has_one_address_outside_its_folder() -> None:

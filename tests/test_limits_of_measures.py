@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
 from deepnets4eo.damage.products.exchange_formats import _centre
-from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.site.site import Site
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.figures import _with_unknown
 from deepnets4eo.floods.thresholds import ModeRules, _histogram, _quarters

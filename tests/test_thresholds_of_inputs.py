@@ -16,7 +16,7 @@ from deepnets4eo.damage.areas import _naming_column
 from deepnets4eo.damage.evidences.water import _not_shown
 from deepnets4eo.damage.images.dates import _smoothest, is_radar, is_too_coarse
 from deepnets4eo.damage.placing import _unusual_fit, outline_position
-from deepnets4eo.damage.skill import skill_of
+from deepnets4eo.damage.site.skill import skill_of
 from deepnets4eo.damage.structure.coverage import mark_too_little
 from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.damage.table.vocabulary import is_wide

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from .network.samples import MadeUpPairs as MadeUpPairs
     from .network.training import train_damage as train_damage
     from .opening import open_inputs as open_inputs
-    from .phases import Phase as Phase
     from .settings import FurtherInputs, ProductOptions, Settings as Settings
-    from .site import Evidence as Evidence, ScoreEvidence as ScoreEvidence, Site as Site
-    from .skill import EvidenceCard as EvidenceCard
+    from .site.phases import Phase as Phase
+    from .site.site import Evidence as Evidence, ScoreEvidence as ScoreEvidence, Site as Site
+    from .site.skill import EvidenceCard as EvidenceCard
     from .table.buildings import Buildings as Buildings
     from .table.vocabulary import GRADES as GRADES
 else:
@@ -52,10 +52,10 @@ else:
             ".network.samples": ["MadeUpPairs"],
             ".network.training": ["train_damage"],
             ".opening": ["open_inputs"],
-            ".phases": ["Phase"],
+            ".site.phases": ["Phase"],
             ".settings": ["Settings"],
-            ".site": ["Evidence", "ScoreEvidence", "Site"],
-            ".skill": ["EvidenceCard"],
+            ".site.site": ["Evidence", "ScoreEvidence", "Site"],
+            ".site.skill": ["EvidenceCard"],
             ".table.vocabulary": ["GRADES"],
         },
         internal={

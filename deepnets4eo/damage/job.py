@@ -17,11 +17,11 @@ from deepnets4eo.damage.journal import JobControl, damage_journal, with_precisio
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.mapping import make_map
 from deepnets4eo.damage.opening import built_in_evidences, open_evidences, open_inputs
-from deepnets4eo.damage.phases import Phase, SharedWork, measure_phases, working_ahead
 from deepnets4eo.damage.placing import register_and_align
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Evidence, EvidenceSource, Inputs, Site
-from deepnets4eo.damage.work import Work, step_progress
+from deepnets4eo.damage.site.phases import Phase, SharedWork, measure_phases, working_ahead
+from deepnets4eo.damage.site.site import Evidence, EvidenceSource, Inputs, Site
+from deepnets4eo.damage.site.work import Work, step_progress
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.jobs import Part

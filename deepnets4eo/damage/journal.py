@@ -24,7 +24,7 @@ from deepnets4eo.segmenters import RunFolder
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.settings import Settings
-    from deepnets4eo.damage.site import Evidence, Inputs
+    from deepnets4eo.damage.site.site import Evidence, Inputs
     from deepnets4eo.rasters import Layer
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from deepnets4eo.damage.evidences.priors import PriorLayer
-    from deepnets4eo.damage.site import ShownRaster
+    from deepnets4eo.damage.site.site import ShownRaster
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters import Layer, LayerLike
     from deepnets4eo.registration import ImagePair

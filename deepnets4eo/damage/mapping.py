@@ -22,7 +22,7 @@ from deepnets4eo.damage.images.clouds import ShownClouds
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.network.stretches import stretch_findings, stretches_of_job
 from deepnets4eo.damage.placing import position_findings, registration_findings
-from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.site.site import Site
 from deepnets4eo.damage.structure.extents import map_extents
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.outputs import EventInfo, Finding

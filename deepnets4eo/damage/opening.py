@@ -17,8 +17,8 @@ from deepnets4eo.damage.images.checks import check_images, require_fine_pixels
 from deepnets4eo.damage.images.dates import UNKNOWN_GSD_M, assumed_gsd, paths_of
 from deepnets4eo.damage.network.find_buildings import OutlineProbability
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Evidence, EvidenceSource, GivenEvidence, Inputs, ScoreEvidence
-from deepnets4eo.damage.skill import check_weights
+from deepnets4eo.damage.site.site import Evidence, EvidenceSource, GivenEvidence, Inputs, ScoreEvidence
+from deepnets4eo.damage.site.skill import check_weights
 from deepnets4eo.damage.structure.unbuilt import structure_evidences
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.floods import open_new_water

@@ -10,7 +10,7 @@ import numpy as np
 
 from deepnets4eo.damage.images.clouds import seen_clouds
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
+from deepnets4eo.damage.site.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.structure.moved_outlines import roofs_in_place
 from deepnets4eo.footprints import MIN_FOOTPRINTS, FootprintAlignment, align_footprints
 from deepnets4eo.inspection import cloud_finding

@@ -31,8 +31,8 @@ from deepnets4eo.outputs import Finding, Phrase, worst_first
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.measured_prior import MeasuredPrior
     from deepnets4eo.damage.products.content import DamageMapContent
+    from deepnets4eo.damage.site.measured_prior import MeasuredPrior
 
 # Alike beforehand. Up to 1, a reversed prior costs twice the AUC at made-up sites, and a true one gains no more.
 WEIGHTS = np.linspace(0, 0.5, 5)

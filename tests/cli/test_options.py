@@ -18,7 +18,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.change import ChangeOptions, Diffusion
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import PointEvidence, RasterEvidence, Settings
-from deepnets4eo.damage.site import Inputs
+from deepnets4eo.damage.site.site import Inputs
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import Intervals, Protocol
 from deepnets4eo.jobs import JobOutput

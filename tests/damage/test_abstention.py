@@ -15,7 +15,7 @@ from deepnets4eo.damage.decision.pool import NetworkReliability
 from deepnets4eo.damage.decision.reliability import Reliability
 from deepnets4eo.damage.decision.site_fit import SiteShift
 from deepnets4eo.damage.findings import join_findings
-from deepnets4eo.damage.skill import NetworkSkill
+from deepnets4eo.damage.site.skill import NetworkSkill
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.table.reasons import BY_NETWORK, Reason

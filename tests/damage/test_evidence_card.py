@@ -10,7 +10,7 @@ from refusals import raises_naming
 from deepnets4eo.damage import EvidenceCard, PointEvidence, RasterEvidence
 from deepnets4eo.damage.evidences.points import PointScore
 from deepnets4eo.damage.evidences.rasters import ScoreLayer
-from deepnets4eo.damage.skill import card_path
+from deepnets4eo.damage.site.skill import card_path
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer

@@ -15,7 +15,7 @@ from refusals import raises_naming
 from deepnets4eo import plugins
 from deepnets4eo.damage import Settings, Site, assess, opening
 from deepnets4eo.damage.evidences import further
-from deepnets4eo.damage.skill import check_weights
+from deepnets4eo.damage.site.skill import check_weights
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer
 from deepnets4eo.synthetic import City

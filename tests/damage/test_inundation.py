@@ -43,10 +43,10 @@ from deepnets4eo.damage.evidences.shown_water import ShownWater
 from deepnets4eo.damage.files.written_again import write_again
 from deepnets4eo.damage.review.map_images import open_images
 from deepnets4eo.damage.review.taught_map import save_again
-from deepnets4eo.damage.site import WaterAround
+from deepnets4eo.damage.site.site import WaterAround
+from deepnets4eo.damage.site.work import Work
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.grades import Grades
-from deepnets4eo.damage.work import Work
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.floods import BuildingWater, Recognition, open_new_water
 from deepnets4eo.footprints import align_footprints

@@ -17,7 +17,7 @@ from deepnets4eo import prediction
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import JobControl, Settings, assess, assess_inputs, assess_part, job, open_inputs
 from deepnets4eo.damage.network import grader as network_grader
-from deepnets4eo.damage.site import Inputs
+from deepnets4eo.damage.site.site import Inputs
 from deepnets4eo.damage.structure import block, evidence as structure
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import Part, identities

@@ -17,7 +17,7 @@ from shapely import box
 from deepnets4eo.cards import Quantity
 from deepnets4eo.damage import Settings, assess, open_inputs
 from deepnets4eo.damage.placing import with_clouds
-from deepnets4eo.damage.site import Inputs
+from deepnets4eo.damage.site.site import Inputs
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.rasters import CogWriter, Layer

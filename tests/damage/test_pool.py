@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepnets4eo.damage.skill import validated_skill
+from deepnets4eo.damage.site.skill import validated_skill
 
 
 def card(auc: object, kappa: object, buildings: int = 200) -> dict[str, object]:

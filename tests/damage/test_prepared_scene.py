@@ -11,7 +11,7 @@ from made_up_town import GRID
 
 from deepnets4eo.damage import Settings, assess, placing
 from deepnets4eo.damage.placing import outline_position, registration_findings
-from deepnets4eo.damage.site import Inputs
+from deepnets4eo.damage.site.site import Inputs
 from deepnets4eo.footprints import FootprintAlignment, read_footprints
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import Phrase

@@ -12,9 +12,9 @@ from affine import Affine
 from refusals import raises_naming
 
 from deepnets4eo.damage import placing
-from deepnets4eo.damage.site import Inputs, OutlinePosition, Site
+from deepnets4eo.damage.site.site import Inputs, OutlinePosition, Site
+from deepnets4eo.damage.site.work import step_progress
 from deepnets4eo.damage.table.buildings import Buildings
-from deepnets4eo.damage.work import step_progress
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs import Finding, Phrase

@@ -15,8 +15,8 @@ from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.decision.reliability import Judgement, Opinion
 from deepnets4eo.damage.decision.site_fit import ANCHOR, GIVEN_SHARE, ShareEstimate, SiteShift, fit_to_site
 from deepnets4eo.damage.decision.two_views import AGAIN, COLUMNS, MEASURED, FoundAgain, sum_of_deviations
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.damage.table.buildings import NETWORK, Buildings
-from deepnets4eo.damage.work import TileWork
 from deepnets4eo.outputs import EventInfo
 
 JUDGE = DecisionModel.load("damage-evidence")

@@ -8,8 +8,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter, zoom
 
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.damage.structure.unbuilt import find_unbuilt, place_decoys
-from deepnets4eo.damage.work import TileWork
 from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.rasters import Layer
 

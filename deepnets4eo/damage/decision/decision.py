@@ -27,10 +27,10 @@ from deepnets4eo.damage.decision.reliability import HALF, Judgement, Opinion, Re
 from deepnets4eo.damage.decision.site_fit import ShareEstimate, SiteFit
 from deepnets4eo.damage.decision.two_views import MEASURED, FoundAgain
 from deepnets4eo.damage.images.dates import DatePair
-from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Evidence, Inputs, Site
-from deepnets4eo.damage.skill import Score
+from deepnets4eo.damage.site.phases import Phase
+from deepnets4eo.damage.site.site import Evidence, Inputs, Site
+from deepnets4eo.damage.site.skill import Score
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.grades import Grades
 from deepnets4eo.damage.table.vocabulary import MAJOR

@@ -7,7 +7,7 @@ from typing import Any
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.decision.site_fit import ShareEstimate
-from deepnets4eo.damage.skill import NetworkSkill
+from deepnets4eo.damage.site.skill import NetworkSkill
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.grades import MAX_CONFIDENCE
 from deepnets4eo.damage.table.reasons import Reason

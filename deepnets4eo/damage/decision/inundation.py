@@ -14,7 +14,7 @@ import numpy as np
 from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import WaterAround
+from deepnets4eo.damage.site.site import WaterAround
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.columns import meaning_of
 from deepnets4eo.damage.table.grades import Grades

@@ -23,11 +23,11 @@ from deepnets4eo.damage.network.grader import (
     why_unfit,
 )
 from deepnets4eo.damage.network.pairs import POST, PRE
-from deepnets4eo.damage.phases import Phase
-from deepnets4eo.damage.site import Site
-from deepnets4eo.damage.skill import NetworkSkill, validated_skill
+from deepnets4eo.damage.site.phases import Phase
+from deepnets4eo.damage.site.site import Site
+from deepnets4eo.damage.site.skill import NetworkSkill, validated_skill
+from deepnets4eo.damage.site.work import NETWORK, NETWORK_POST
 from deepnets4eo.damage.table.buildings import Buildings
-from deepnets4eo.damage.work import NETWORK, NETWORK_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.jobs import Part
 from deepnets4eo.outputs import Finding

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Evidence, Inputs, ScoreEvidence
+from deepnets4eo.damage.site.site import Evidence, Inputs, ScoreEvidence
 from deepnets4eo.errors import InputError, Reading, name_hint
 from deepnets4eo.options import split_names
 from deepnets4eo.plugins import load_plugin, plugins_of

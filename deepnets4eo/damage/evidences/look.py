@@ -12,10 +12,10 @@ import pandas as pd
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.network.look_model import LookModel, look_features
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Inputs, Site
+from deepnets4eo.damage.site.site import Inputs, Site
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.columns import meaning_of
-from deepnets4eo.damage.work import TileWork
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs import Finding, Phrase

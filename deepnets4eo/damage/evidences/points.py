@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Inputs, Site
-from deepnets4eo.damage.skill import EvidenceCard
+from deepnets4eo.damage.site.site import Inputs, Site
+from deepnets4eo.damage.site.skill import EvidenceCard
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.columns import meaning_of
 from deepnets4eo.damage.table.vocabulary import POST_ONLY, PRE_POST

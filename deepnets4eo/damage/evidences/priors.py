@@ -13,8 +13,8 @@ from deepnets4eo.addresses import name_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.evidences.rasters import RasterEvidence, values_at_a_glance
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid
-from deepnets4eo.damage.measured_prior import Curve, MeasuredPrior
-from deepnets4eo.damage.phases import Phase
+from deepnets4eo.damage.site.measured_prior import Curve, MeasuredPrior
+from deepnets4eo.damage.site.phases import Phase
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import options_from
@@ -25,7 +25,7 @@ from deepnets4eo.zonal import band_sums
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepnets4eo.damage.site import Site
+    from deepnets4eo.damage.site.site import Site
 
 CURVES = Path(__file__).parent / "curves.yaml"
 UNITS = {  # name → unit of curves, and how many of it one is

@@ -17,8 +17,8 @@ from deepnets4eo.addresses import file_name_of
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.images.dates import paths_of
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Inputs, Site
-from deepnets4eo.damage.skill import EvidenceCard, card_path
+from deepnets4eo.damage.site.site import Inputs, Site
+from deepnets4eo.damage.site.skill import EvidenceCard, card_path
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.columns import is_measured, raster_column
 from deepnets4eo.errors import InputError

@@ -17,9 +17,9 @@ import numpy as np
 from deepnets4eo.addresses import file_name_of
 from deepnets4eo.damage.evidences.shown_water import ShownWater
 from deepnets4eo.damage.images.dates import in_colour, mean_gsd
-from deepnets4eo.damage.phases import Phase
-from deepnets4eo.damage.site import Site, WaterAround
-from deepnets4eo.damage.work import WATER
+from deepnets4eo.damage.site.phases import Phase
+from deepnets4eo.damage.site.site import Site, WaterAround
+from deepnets4eo.damage.site.work import WATER
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.floods import (
     Recognition,

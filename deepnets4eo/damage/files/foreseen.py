@@ -14,7 +14,7 @@ from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.images.dates import known_or_assumed_gsd_m
 from deepnets4eo.damage.network.stretches import stretch_findings, stretches_of_job
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Inputs
+from deepnets4eo.damage.site.site import Inputs
 from deepnets4eo.damage.structure.coverage import mark_too_little
 from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.outputs import count_of

@@ -22,9 +22,9 @@ from deepnets4eo.damage.network.find_buildings import find_footprints, with_segm
 from deepnets4eo.damage.opening import open_inputs, open_pair
 from deepnets4eo.damage.placing import register_and_align
 from deepnets4eo.damage.settings import FurtherInputs, Settings
-from deepnets4eo.damage.site import Evidence, Inputs, Site
-from deepnets4eo.damage.skill import check_weights
-from deepnets4eo.damage.work import Work
+from deepnets4eo.damage.site.site import Evidence, Inputs, Site
+from deepnets4eo.damage.site.skill import check_weights
+from deepnets4eo.damage.site.work import Work
 from deepnets4eo.jobs import Progress, WorkerRefusedError
 from deepnets4eo.outputs import Finding
 

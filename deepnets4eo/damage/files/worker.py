@@ -10,8 +10,8 @@ from typing import Protocol
 
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.opening import built_in_evidences
-from deepnets4eo.damage.phases import shared_steps
-from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.site.phases import shared_steps
+from deepnets4eo.damage.site.site import Site
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.device import Compute
 from deepnets4eo.jobs import DoBlock, FinishBlocks, Part, block_of_step

@@ -21,13 +21,13 @@ from deepnets4eo.damage.images.dates import in_colour
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import fitted_tiling, pool_scene
 from deepnets4eo.damage.network.unsure_outlines import MIN_PROBABILITY, PROBABILITY
-from deepnets4eo.damage.phases import Phase
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.site.phases import Phase
+from deepnets4eo.damage.site.site import Site
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.damage.table.columns import meaning_of
 from deepnets4eo.damage.table.probabilities import MAX_LOG_ODDS
 from deepnets4eo.damage.table.vocabulary import MANY_UNKNOWN
-from deepnets4eo.damage.work import TileWork
 from deepnets4eo.device import choose
 from deepnets4eo.errors import CompleteError, InputError, MissingExtraError, RunError, UnreadableError
 from deepnets4eo.grid import Grid, gsd_m, transform_shapes

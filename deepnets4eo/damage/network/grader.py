@@ -29,8 +29,8 @@ from deepnets4eo.damage.network.pairs import (
 from deepnets4eo.damage.network.pooling import Pooled, fitted_tiling, pool_scene
 from deepnets4eo.damage.network.roof_parts import Roofs
 from deepnets4eo.damage.network.stretched_images import image_stretches
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.damage.table.vocabulary import GRADES
-from deepnets4eo.damage.work import TileWork
 from deepnets4eo.device import TORCH, choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment

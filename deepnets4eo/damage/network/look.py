@@ -13,7 +13,7 @@ from scipy import sparse
 from deepnets4eo.arrays import FloatImage, Floats, Indices
 from deepnets4eo.damage.network.pairs import POST
 from deepnets4eo.damage.network.pooling import NetworkTile, TileSums, pool_tiles
-from deepnets4eo.damage.work import TileWork
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters import InputSpec, LayerInput
 from deepnets4eo.tiling import Tile, Tiling

@@ -16,8 +16,8 @@ from deepnets4eo.damage.images.working_grid import make_working_grid
 from deepnets4eo.damage.network.look import INPUTS, WIDTHS, LookEncoder
 from deepnets4eo.damage.network.pairs import POST, with_bands
 from deepnets4eo.damage.network.stretched_images import image_stretches
-from deepnets4eo.damage.skill import EvidenceCard
-from deepnets4eo.damage.work import TileWork
+from deepnets4eo.damage.site.skill import EvidenceCard
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.errors import Reading, RunError
 from deepnets4eo.files import atomic_write, read_yaml, write_yaml
 from deepnets4eo.rasters import Layer, Scene

@@ -19,7 +19,7 @@ from deepnets4eo.damage.network.look_model import LookModel, by_site, pool_look
 from deepnets4eo.damage.network.pairs import POST, LabelledPair
 from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.damage.network.stretched_images import image_stretches
-from deepnets4eo.damage.skill import EvidenceCard
+from deepnets4eo.damage.site.skill import EvidenceCard
 from deepnets4eo.damage.table.vocabulary import MAJOR, is_graded
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json

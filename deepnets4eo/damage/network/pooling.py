@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
-from deepnets4eo.damage.work import TileWork
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.device import Compute, readers_for
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters import Scene

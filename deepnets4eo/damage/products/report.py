@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.damage.products.content import DamageMapContent
-    from deepnets4eo.damage.site import ShownRaster
+    from deepnets4eo.damage.site.site import ShownRaster
     from deepnets4eo.outputs import Language
     from deepnets4eo.rasters import Layer
 

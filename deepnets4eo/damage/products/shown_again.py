@@ -12,7 +12,7 @@ from typing import Any
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.water import Water
 from deepnets4eo.damage.images.clouds import OF_POST, ShownClouds
-from deepnets4eo.damage.site import ShownRaster
+from deepnets4eo.damage.site.site import ShownRaster
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json, sha256
 from deepnets4eo.registration import ImagePair

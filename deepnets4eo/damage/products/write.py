@@ -45,7 +45,7 @@ from deepnets4eo.prefetch import in_order
 from deepnets4eo.reprojection import lonlat_box
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.site import ShownRaster
+    from deepnets4eo.damage.site.site import ShownRaster
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters import Layer
 

@@ -16,7 +16,7 @@ from deepnets4eo.damage.network.look import WIDTHS
 from deepnets4eo.damage.network.look_model import look_features
 from deepnets4eo.damage.review.map_before import table_before
 from deepnets4eo.damage.review.map_images import MapImages
-from deepnets4eo.damage.work import TileWork
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.errors import DeepNets4EOError, InputError, Reading
 from deepnets4eo.files import atomic_write, sha256
 from deepnets4eo.footprints import read_table

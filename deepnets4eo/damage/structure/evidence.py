@@ -12,8 +12,9 @@ import shapely
 from deepnets4eo.damage.images.dates import COARSEST_PRE
 from deepnets4eo.damage.images.working_grid import make_working_grid
 from deepnets4eo.damage.network.unsure_outlines import unsure_outlines
-from deepnets4eo.damage.phases import Phase
-from deepnets4eo.damage.site import Site
+from deepnets4eo.damage.site.phases import Phase
+from deepnets4eo.damage.site.site import Site
+from deepnets4eo.damage.site.work import EVIDENCE
 from deepnets4eo.damage.structure.block import BLOCK_PX, block_journal, collect, radiometries
 from deepnets4eo.damage.structure.coverage import assess_coverage
 from deepnets4eo.damage.structure.maps import WindowSamples
@@ -21,7 +22,6 @@ from deepnets4eo.damage.structure.measures import evidence_columns, in_deep_shad
 from deepnets4eo.damage.structure.moved_outlines import move_buildings, roofs_beside
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.reasons import Reason
-from deepnets4eo.damage.work import EVIDENCE
 from deepnets4eo.outputs import count_of
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.damage.images.dates import known_or_assumed_gsd_m
 from deepnets4eo.damage.images.working_grid import make_working_grid, on_post
 from deepnets4eo.damage.network.find_buildings import BuildingNetwork
-from deepnets4eo.damage.phases import Phase
-from deepnets4eo.damage.site import Evidence, Site
+from deepnets4eo.damage.site.phases import Phase
+from deepnets4eo.damage.site.site import Evidence, Site
+from deepnets4eo.damage.site.work import BUILDINGS, UNBUILT, Work
 from deepnets4eo.damage.structure.block import BuildingGeometry, block_journal, collect
 from deepnets4eo.damage.structure.border import Border, balance_weights, fit_border
 from deepnets4eo.damage.structure.coverage import assess_coverage
@@ -23,7 +24,6 @@ from deepnets4eo.damage.structure.evidence import Structure
 from deepnets4eo.damage.structure.measures import image_means
 from deepnets4eo.damage.structure.moved_outlines import building_geometry
 from deepnets4eo.damage.table.reasons import Reason
-from deepnets4eo.damage.work import BUILDINGS, UNBUILT, Work
 from deepnets4eo.footprints import (
     FootprintAlignment,
     Footprints,

@@ -13,7 +13,7 @@ from shapely import affinity, box, contains_xy
 from deepnets4eo.cards import Legend
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene
 from deepnets4eo.damage.network.pooling import BatchBuildings, fitted_tiling, pool_scene
-from deepnets4eo.damage.work import TileWork
+from deepnets4eo.damage.site.work import TileWork
 from deepnets4eo.jobs import Journal
 from deepnets4eo.rasters import Layer
 from deepnets4eo.segmenters import InputSpec, LayerInput

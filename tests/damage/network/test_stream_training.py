@@ -23,7 +23,7 @@ from deepnets4eo.damage.network.scoring import (
     head_scores,
 )
 from deepnets4eo.damage.network.training import build_untrained
-from deepnets4eo.damage.skill import validated_skill
+from deepnets4eo.damage.site.skill import validated_skill
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters import InputSpec, LayerInput, NetworkSegmenter
 from deepnets4eo.segmenters.run import save_run

@@ -14,9 +14,9 @@ import shapely
 from deepnets4eo.arrays import Geometries, Texts
 from deepnets4eo.damage.images.dates import TwoDates
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.skill import Score
+from deepnets4eo.damage.site.skill import Score
+from deepnets4eo.damage.site.work import Work
 from deepnets4eo.damage.table.buildings import Buildings
-from deepnets4eo.damage.work import Work
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import apply_affine, transform_shapes
@@ -25,7 +25,7 @@ from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import Role
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.measured_prior import MeasuredPrior
+    from deepnets4eo.damage.site.measured_prior import MeasuredPrior
     from deepnets4eo.floods import BuildingWater
     from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.registration import Registration

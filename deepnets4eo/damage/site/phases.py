@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from enum import IntEnum
 from typing import Protocol, runtime_checkable
 
-from deepnets4eo.damage.site import Evidence, Site
+from deepnets4eo.damage.site.site import Evidence, Site
 from deepnets4eo.device import return_freed_memory
 
 
@@ -35,7 +35,7 @@ class SharedWork(Protocol):
     """An evidence of the toolbox whose blocks several processes of a job do."""
 
     def steps(self) -> Mapping[str, Callable[[Site], object]]:
-        """Return the function of each long step, by the names of `damage.work`."""
+        """Return the function of each long step, by the names of `damage.site.work`."""
 
 
 def phase_of(evidence: Evidence) -> Phase:
