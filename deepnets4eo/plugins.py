@@ -22,7 +22,7 @@ Group = Literal[
     "vector_readers",  # suffix without dot → function(path) → geopandas.GeoDataFrame
     "point_readers",  # suffix without dot → function(path, points.CloudRequest) → points.CloudFile
     "inspections",  # suffix without dot → function(path, legend or None) → inspection.Inspection
-    "evidences",  # function(inputs, settings, weight or None) → list of damage.site.ScoreEvidence
+    "evidences",  # function(inputs, settings, weight or None) → list of damage.ScoreEvidence
     "damage_pairs",  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
     "pair_scores",  # name of a method of change → class as change.PairScore
     "water_dates",  # kind → class as floods.WaterDate

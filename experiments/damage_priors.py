@@ -5,7 +5,7 @@ Usage: python experiments/damage_priors.py [--sites 160] [--cache runs/damage_pr
 Every made-up site goes once through the weight-free damage job, a third of it under a made-up cloud; what the job decided is kept in --cache,
 and priors are replayed on it. A true prior is the share of damaged among the neighbours of a building (Gaussian, 40 m, itself left out),
 with or without a wrong level; false ones are one value, the contrary pattern, and a track that was never there. The constants of
-`damage.with_priors` were chosen on the sites before number 52; the table has those from there on. Takes 4 s a site and core.
+`damage.decision.priors` were chosen on the sites before number 52; the table has those from there on. Takes 4 s a site and core.
 JOPLIN is the folder of the sample: the swath is made up by distance from a line between two addresses that the tornado struck.
 """
 
@@ -30,8 +30,8 @@ from script import JOPLIN, add_smoke, plain_errors, require_all
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import DamageMap, Settings, assess, open_priors
+from deepnets4eo.damage.decision.priors import NO_BUILDINGS, combine
 from deepnets4eo.damage.table.vocabulary import DAMAGED
-from deepnets4eo.damage.with_priors import NO_BUILDINGS, combine
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
 from deepnets4eo.grid import Window

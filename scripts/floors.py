@@ -40,6 +40,7 @@ FLOOR_OF = {
     for floor, rooms in FLOORS.items()
     for room in rooms.split()
 }  # a branch has the floor to itself; depth is one with points
+WITHIN = {"damage": "the steps of the main job in files, all else in folders"}  # a room whose inside is shown, too
 BEGIN, END = "<!-- floors: made by scripts/floors.py -->\n```\n", "```\n<!-- end of floors -->"
 
 
@@ -105,16 +106,27 @@ def picture() -> str:
     for floor, rooms in FLOORS.items():
         lines += ["", f"{floor}: {ABOUT[floor]}"] if lines else [f"{floor}: {ABOUT[floor]}"]
         lines += [f"  {room:16}{_phrase(room)}" for room in rooms.split()]
+    for room, about in WITHIN.items():
+        files = sorted(path.stem for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__")
+        folders = sorted(path.parent.name for path in (PACKAGE / room).glob("*/__init__.py"))
+        lines += ["", f"within {room}: {about}"]
+        lines += [f"  {name:16}{_sentence(f'{room}/{name}')}" for name in files]
+        lines += [f"  {name + '/':16}{_sentence(f'{room}/{name}')}" for name in folders]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _phrase(room: str) -> str:
-    """Return what a room is for: the first sentence of its docstring, without what a bracket, a semicolon or, after some words, a colon adds."""
-    path = PACKAGE / room / "__init__.py" if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py"
-    text = (ast.get_docstring(parse(path)) or "").partition("\n")[0]
-    sentence = re.split(r"[;.](?:\s|$)| \(", text)[0]
+    """Return what a room is for, in few words: its `_sentence` without what a colon adds after some words."""
+    sentence = _sentence(room)
     title, _, details = sentence.partition(": ")
     return title if len(title.split()) >= MIN_TITLE_WORDS or not details else sentence
+
+
+def _sentence(room: str) -> str:
+    """Return the first sentence of the docstring of a folder or file, without what a bracket or a semicolon adds."""
+    path = PACKAGE / room / "__init__.py" if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py"
+    text = (ast.get_docstring(parse(path)) or "").partition("\n")[0]
+    return re.split(r"[;.](?:\s|$)| \(", text)[0]
 
 
 def page() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pyogrio
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from deepnets4eo.damage.evidences.priors import PriorLayer
+    from deepnets4eo.damage.site.measured_prior import MeasuredPrior
     from deepnets4eo.damage.site.site import ShownRaster
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters import Layer, LayerLike
@@ -270,7 +271,7 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             There are no polygons, or the raster is not one of people.
         """
-        from deepnets4eo.damage.areas import count_areas, find_areas, people_findings
+        from deepnets4eo.damage.decision.areas import count_areas, find_areas, people_findings
 
         counted = find_areas(areas, self.buildings, pixels)
         self.areas = count_areas(
@@ -291,10 +292,26 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             A prior is not known at any building, or does not fit its unit.
         """
-        from deepnets4eo.damage.with_priors import add_priors
-
         outlines, workers = self.buildings.geometry.to_numpy(), int(self.parameters.get("workers", 2))
-        add_priors(self, [layer.measure_in(outlines, workers) for layer in layers])
+        self.combine_priors([layer.measure_in(outlines, workers) for layer in layers])
+
+    def combine_priors(self, measured: Sequence[MeasuredPrior]) -> None:
+        """Combine the map with priors that were measured at its buildings, as `add_priors` does.
+
+        Parameters
+        ----------
+        measured : intensities at the buildings, with their curves
+        """
+        from deepnets4eo.damage.decision.priors import count_with_priors, prior_finding
+
+        nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
+        damaged = (self.estimates.get("buildings") or {}).get("damaged", nothing)
+        share, seed = self.damaged_share.get("prior", 0.5), int(self.parameters.get("seed") or 0)
+        prior, probability, self.priors = count_with_priors(self.buildings, measured, damaged, share, seed)
+        combined = self.table.with_priors(prior, probability)
+        self.buildings, self.meaning = cast("gpd.GeoDataFrame", combined.frame), dict(combined.meaning)
+        self.inputs |= {f"prior_{evidence.kind}": evidence.source for evidence in measured}
+        self.findings = worst_first((*self.findings, prior_finding(self.priors)))
 
     def plot(
         self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = FigureStyle.max_px

@@ -68,9 +68,7 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
     damage_map.images = MapImages(inputs.pre, inputs.post, [*clouds, *water, *rasters])
     damage_map.withhold_unknown_grades()
     if site.priors:
-        from deepnets4eo.damage.with_priors import add_priors
-
-        add_priors(damage_map, site.priors)
+        damage_map.combine_priors(site.priors)
     return damage_map
 
 

@@ -15,14 +15,15 @@ from scipy.stats import lognorm
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import DamageMap, Settings, assess_inputs, open_inputs, open_priors, with_priors as combination
-from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
+from deepnets4eo.damage import DamageMap, Settings, assess_inputs, open_inputs, open_priors
+from deepnets4eo.damage.decision import priors as combination
+from deepnets4eo.damage.decision.areas import LOCAL_SPREAD, count_areas, find_areas
+from deepnets4eo.damage.decision.priors import combine
 from deepnets4eo.damage.evidences.priors import CURVES, UNITS
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid, inspect_grid
 from deepnets4eo.damage.map import MapImages
 from deepnets4eo.damage.review import teach
 from deepnets4eo.damage.table.reasons import Reason
-from deepnets4eo.damage.with_priors import combine
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.grid import Window

@@ -12,7 +12,7 @@ level : moves the number of damaged buildings, weighed against the interval of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,9 @@ from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.probabilities import Z95
 from deepnets4eo.damage.table.reasons import Reason
 from deepnets4eo.options import plain_options
-from deepnets4eo.outputs import Finding, Phrase, worst_first
+from deepnets4eo.outputs import Finding, Phrase
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
-    from deepnets4eo.damage.products.content import DamageMapContent
     from deepnets4eo.damage.site.measured_prior import MeasuredPrior
 
 # Alike beforehand. Up to 1, a reversed prior costs twice the AUC at made-up sites, and a true one gains no more.
@@ -167,11 +164,12 @@ def _row(drawn: Floats) -> dict[str, Any]:
     return {"expected": float(drawn.mean()), "interval_95": [float(low), float(high)]}
 
 
-def add_priors(damage_map: DamageMapContent, measured: Sequence[MeasuredPrior]) -> None:
-    """Add the columns of priors, the numbers of `combine` with the sources, and the findings of the priors.
+def count_with_priors(
+    buildings: pd.DataFrame, measured: Sequence[MeasuredPrior], damaged: dict[str, Any], share: float, seed: int
+) -> tuple[Floats, Floats, dict[str, Any]]:
+    """Return the prior (N,), the probabilities (N,) of `combine`, and its numbers with the sources of the priors.
 
-    The priors count as one by their mean log-odds."""
-    buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
+    The priors count as one by their mean log-odds. damaged, share, seed : as of `combine`"""
     table = np.array([logit(evidence.curve.probability(evidence.intensities)) for evidence in measured])
     known = np.isfinite(table)
     sources = [
@@ -181,20 +179,13 @@ def add_priors(damage_map: DamageMapContent, measured: Sequence[MeasuredPrior]) 
     ]  # fmt: skip
     with np.errstate(invalid="ignore"):
         prior = expit(np.nansum(table, axis=0) / known.sum(axis=0))
-    nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
-    damaged = (damage_map.estimates.get("buildings") or {}).get("damaged", nothing)
     fixed = [evidence.curve.weight for evidence in measured if evidence.curve.weight is not None]
-    share, weight = damage_map.damaged_share.get("prior", 0.5), float(np.mean(fixed)) if fixed else None
-    probability, result = combine(buildings, prior, damaged, share, weight, seed)
-    combined = damage_map.table.with_priors(prior, probability)
-    damage_map.buildings, damage_map.meaning = cast("gpd.GeoDataFrame", combined.frame), dict(combined.meaning)
-    damage_map.priors = {"sources": sources, **result}
-    damage_map.inputs |= {f"prior_{evidence.kind}": evidence.source for evidence in measured}
-    damage_map.findings = worst_first((*damage_map.findings, prior_finding(damage_map.priors)))
+    probability, result = combine(buildings, prior, damaged, share, float(np.mean(fixed)) if fixed else None, seed)
+    return prior, probability, {"sources": sources, **result}
 
 
 def prior_finding(priors: dict[str, Any]) -> Finding:
-    """Return the finding on what the priors of `add_priors` change."""
+    """Return the finding on what the priors of `count_with_priors` change."""
     names = ", ".join(source["kind"] for source in priors["sources"])
     alone, together, rest = (priors[name] for name in ("images_alone", "with_prior", "not_assessed"))
     assumed = [source["kind"] for source in priors["sources"] if source["curve"]["source"].startswith("Assumption")]
