@@ -237,17 +237,6 @@ def ours_cell(system: Mapping[str, Any]) -> str:
     return fill(system, system["ours"]) + (f". **{NO_BETTER}**: {', '.join(worse)}" if worse else "")
 
 
-def printed_figures(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the figures that a page must print, with and without the deviation over seeds, as `holds` of a row of `figures` names them."""
-    results = results_of(entry) if "holds" in entry else {}
-    figures = []
-    for paths, decimals in FIGURE.findall(entry.get("holds", "")):
-        for path in named_paths(results, paths):
-            values, digits = figure_values(results, path), int(decimals or 1)
-            figures.append((spread(values, digits), spread(sum(values) / len(values), digits)))
-    return figures
-
-
 def kind_cell(system: Mapping[str, Any]) -> str:
     """Return what ours ran on and the number of seeds, if it is random."""
     count = system.get("seeds", 0)
@@ -297,7 +286,7 @@ def page(lineage: Mapping[str, Any]) -> str:
         parts.append("\n".join(lines) + "\n")
     parts.append(
         "## Figures and their scripts\n\nRows and tables of the README and of [Methods and figures](methods.md), and what makes each again. "
-        "Those with * have figures that stand in no file of results; of the others, `holds` in `docs/lineage.yaml` names figures that a test finds on the page.\n"
+        "Those with * have figures that are in no file of results; figures of the others have marks on the page, by which `python experiments/printed_figures.py` writes them.\n"
     )
     lines = ["| page | figure | script |", "|---|---|---|"]
     for one in lineage["figures"]:

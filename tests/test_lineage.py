@@ -20,7 +20,9 @@ from deepnets4eo.segmenters.networks import list_heads
 from deepnets4eo.training import load_recipe
 
 sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "experiments"))
 import lineage_page
+import printed_figures
 import smoke_times
 
 pytestmark = pytest.mark.core("a rule on sources, for every change")
@@ -209,17 +211,18 @@ def test_every_figure_of_the_readme_and_of_the_methods_names_its_script() -> Non
             assert any(row.startswith(one) for row in of_page), f"{page} has no {one}"
 
 
-def test_figures_of_the_pages_are_those_of_the_results_or_are_marked() -> None:
+def test_figures_of_the_pages_have_marks_of_their_script_or_are_named() -> None:
+    """`tests/experiments/test_printed_figures.py` compares the marks with the results."""
     for one in LINEAGE["figures"]:
-        printed = lineage_page.printed_figures(one)
-        assert printed or not one.get("recorded", True), f"{one} names no figure in the results of its script"
-        if printed:
-            assert lineage_page.results_of(one)["smoke"] is False, one["script"]
         block = block_of((ROOT / one["page"]).read_text(encoding="utf-8"), one.get("begins", one.get("text")))
-        for figure in printed:
-            assert any(text in block for text in figure), (
-                f"{one['page']}, {one.get('begins', one.get('text'))}: {figure} is not printed"
-            )
+        marks = {(mark["script"], mark["path"]) for mark in printed_figures.MARK.finditer(block)}
+        script, where = one["script"].removesuffix(".py"), f"{one['page']}, {one.get('begins', one.get('text'))}"
+        assert script in dict(marks) or not one.get("recorded", True), f"{where}: no figure of {script} is marked"
+        results = lineage_page.results_of(one) if marks and "zero" in one else {}
+        judged = {
+            path for paths in one.get("zero", {}).get("beats", {}) for path in lineage_page.named_paths(results, paths)
+        }
+        assert not {(script, path) for path in judged} - marks, f"{where} is judged by figures that it does not mark"
     assert sum(not one.get("recorded", True) for one in LINEAGE["figures"]) <= MAX_UNRECORDED_FIGURES
 
 
