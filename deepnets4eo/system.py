@@ -97,7 +97,7 @@ def leave_terminal() -> None:
 def spare_collections() -> None:
     """Leave loaded modules out of every collection of garbage, and all objects out of the one when this process ends.
 
-    For processes that are ours alone. The system takes all memory back at the end, and modules are never garbage, but Python goes over each
+    Only for processes that the toolbox starts. The system takes all memory back at the end, and modules are never garbage, but Python goes over each
     of their objects: 0.2 of the 0.8 processor seconds of `check`, 0.3 of 1.6 of a dry run (Zen 5, 30 November 2026).
     """
     gc.freeze()
