@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import shapely
 
-from deepnets4eo.damage.buildings import ASSESSED, hash_table
 from deepnets4eo.damage.files import worker
 from deepnets4eo.damage.network import stretches
 from deepnets4eo.damage.products.shown_again import files_of
+from deepnets4eo.damage.table.buildings import ASSESSED, hash_table
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import sha256
 from deepnets4eo.jobs import Part, WorkerRefusedError

@@ -11,7 +11,7 @@ import pytest
 
 from deepnets4eo.damage.network import grader
 from deepnets4eo.damage.network.grader import NetworkGrader
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.table.vocabulary import GRADES
 from deepnets4eo.errors import RunError
 
 
