@@ -12,8 +12,8 @@ import pytest
 from affine import Affine
 
 from deepnets4eo.outputs import Phrase
-from deepnets4eo.registration import RegistrationQuality, align
-from deepnets4eo.registration.attempts import Attempt, _cells
+from deepnets4eo.registration import RegistrationQuality, align, attempts
+from deepnets4eo.registration.attempts import Attempt, AttemptTask, _cells
 from deepnets4eo.registration.result import QualityThresholds
 
 GOOD = RegistrationQuality(
@@ -266,3 +266,36 @@ def test_tie_points_are_counted_in_sixteen_cells_with_those_on_the_border() -> N
     points = np.array([[0, 0], [1.9, 0.9], [2, 0], [8, 4], [7.9, 3.9], [9, 5]], float) + (10, 20)
     assert _cells(points, (10, 20, 18, 24)) == 3
     assert _cells(points[:0], (10, 20, 18, 24)) == 0
+
+
+@pytest.mark.parametrize(
+    ("statuses", "compared", "status"),
+    [
+        (["ok", "ok"], [0, 64], "degraded"),
+        (["degraded", "degraded"], [0, 64], "degraded"),
+        (["failed"], [0], "failed"),
+        (["ok", "failed"], [0, 64], "failed"),
+    ],
+)
+def test_windows_are_read_again_only_if_the_model_of_all_of_them_is_well(
+    statuses: list[str], compared: list[int], status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    rated: list[Any] = []
+    answers = iter(statuses)
+
+    def rate(measured: RegistrationQuality, limits: QualityThresholds) -> Any:
+        rated.append((measured.train_inliers, limits.significance))
+        return next(answers), None
+
+    monkeypatch.setattr(attempts, "measure_fit", lambda *words: asked.append(words[-1]) or replace(GOOD, inliers=31))
+    monkeypatch.setattr(attempts, "quality_status", rate)
+    monkeypatch.setattr(AttemptTask, "fit_all", lambda *_: SimpleNamespace())
+    pair: Any = Pair()
+    search: Any = None
+    failed = attempt("failed")
+    found = AttemptTask(pair, search, "auto", 20.0, 0)._of_all_windows(failed, START, LIMITS)
+    assert asked == compared
+    assert set(rated) == {(31, 1e-6)}, "inliers of all windows are those of the fit"
+    assert found.status == status
+    assert (found is failed) is (status == "failed")
