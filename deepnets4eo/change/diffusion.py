@@ -111,11 +111,12 @@ def guided_anisotropic_diffusion(
     step = _DiffusionStep(
         len(guides), guides[0].shape[0], diffusion, None if valid is None else np.asarray(valid, np.float32), compiled
     )
-    done = 0
+    done, room = 0, np.empty_like(state)
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         while done < diffusion.steps:
             count = min(BAND_STEPS, diffusion.steps - done)
-            state = _advance(state, step, count, pool)
+            _advance(state, room, step, count, pool)
+            state, room = room, state  # the system would clear the pages of a new array in each round
             done += count
     result = state[-scores.shape[0] :]
     return result if valid is None else np.where(valid, result, np.asarray(scores, np.float32))
@@ -150,22 +151,27 @@ def check_arrays(scores: FloatImage, guides: Sequence[NDArray[np.generic]], vali
     types = [array.dtype for array in (scores, *guides)]
     if any(np.issubdtype(kind, np.complexfloating) or not np.issubdtype(kind, np.number) for kind in types):
         raise InputError(f"scores and guides have the types {', '.join(map(str, types))}; expected real numbers.")
-    usable = slice(None) if valid is None else valid
-    if not all(np.isfinite(array[:, usable]).all() for array in (scores, *guides)):
+    if not all(_is_finite(array, valid) for array in (scores, *guides)):
         raise InputError("scores or guides are not finite at some pixels. Leave these out with valid.")
+
+
+def _is_finite(values: NDArray[np.generic], valid: NDArray[np.bool_] | None) -> bool:
+    """Return whether the values (C, H, W) are finite in all valid pixels; picking these out takes as long as five steps."""
+    return bool(np.isfinite(values).all() or (valid is not None and np.isfinite(values[:, valid]).all()))
 
 
 def _stack(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDArray[np.bool_] | None) -> FloatImage:
     """Guides and scores in one array (N, H, W); 0 where not valid."""
     stacked = np.concatenate([*guides, scores], dtype=np.float32, casting="unsafe")
-    if valid is not None:
+    if valid is not None and not valid.all():
         stacked[:, ~valid] = 0
     return stacked
 
 
-def _advance(state: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPoolExecutor) -> FloatImage:
-    """Return the state after `count` steps, band by band; each band recomputes the rows that flow into it."""
-    result = np.empty_like(state)
+def _advance(
+    state: FloatImage, result: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPoolExecutor
+) -> None:
+    """Write the state after `count` steps into `result`, band by band; each band recomputes the rows that flow into it."""
     height = state.shape[1]
 
     # A row depends on one more row at each side per step. Bands therefore take `count` rows around them, which shrink step by step, and
@@ -180,7 +186,6 @@ def _advance(state: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPo
         result[:, first:last] = band[:, first - start : last - start]
 
     list(pool.map(advance_band, range(0, height, BAND_ROWS)))
-    return result
 
 
 @dataclass
