@@ -13,6 +13,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters.array_source import Source
 
 STRIP_BYTES = 64 << 20  # read at a time
+PART_VALUES = 1 << 18  # that are averaged at a time, so that what this needs stays in the cache of a core
 
 
 def read_averaged(source: Source, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
@@ -28,7 +29,12 @@ def read_averaged(source: Source, shape: tuple[int, int], bands: Sequence[int]) 
         rows = slice(first, min(first + step, shape[0]))
         top, bottom = int(tops[first]), int(bottoms[rows.stop - 1])
         values, known = source.read(Window(top, 0, bottom - top, width), bands)
-        data[:, rows], valid[rows] = _average(values, known, tops[rows] - top, lefts)
+        part = max(1, PART_VALUES // max(1, width * (height // shape[0])))
+        for start in range(first, rows.stop, part):
+            some = slice(start, min(start + part, rows.stop))
+            inside = slice(int(tops[start]) - top, int(bottoms[some.stop - 1]) - top)
+            within = values[:, inside], known[inside]
+            data[:, some], valid[some] = _average(*within, tops[some] - tops[start], lefts)
     return data, valid
 
 
