@@ -168,9 +168,7 @@ def _stack(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDA
     return stacked
 
 
-def _advance(
-    state: FloatImage, result: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPoolExecutor
-) -> None:
+def _advance(state: FloatImage, result: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPoolExecutor) -> None:
     """Write the state after `count` steps into `result`, band by band; each band recomputes the rows that flow into it."""
     height = state.shape[1]
 

@@ -28,7 +28,17 @@ def loaded_by(*words: object) -> set[str]:
 def test_check_of_an_image_loads_no_tables_networks_or_compilers(tmp_path) -> None:
     image = write_geotiff(tmp_path / "a.tif", np.random.default_rng(0).integers(1, 255, (3, 64, 64)).astype(np.uint8))
     loaded = loaded_by("check", image)
-    assert not loaded & {"scipy", "pandas", "geopandas", "pyarrow", "torch", "onnxruntime", "numba", "sklearn", "matplotlib"}
+    assert not loaded & {
+        "scipy",
+        "pandas",
+        "geopandas",
+        "pyarrow",
+        "torch",
+        "onnxruntime",
+        "numba",
+        "sklearn",
+        "matplotlib",
+    }
 
 
 def test_a_flood_without_clouds_loads_nothing_of_change_detection(tmp_path) -> None:
