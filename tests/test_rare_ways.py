@@ -12,9 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from deepnets4eo.damage.phases import shared_steps
-from deepnets4eo.damage.skill import card_path
-from deepnets4eo.damage.work import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT, WATER
 
 from deepnets4eo.assistant import tools as assistant_tools
 from deepnets4eo.assistant.folders import Folders
@@ -30,6 +27,9 @@ from deepnets4eo.damage.evidences.points import PointEvidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.water import Water
 from deepnets4eo.damage.products.summary import _lower_bound
+from deepnets4eo.damage.site.phases import shared_steps
+from deepnets4eo.damage.site.skill import card_path
+from deepnets4eo.damage.site.work import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT, WATER
 from deepnets4eo.damage.structure.evidence import Structure
 from deepnets4eo.damage.structure.unbuilt import Unbuilt
 from deepnets4eo.errors import InputError
