@@ -18,7 +18,6 @@ from deepnets4eo.damage.evidences import water
 from deepnets4eo.damage.evidences.water import Water
 from deepnets4eo.jobs import Part
 from deepnets4eo.outputs import EventInfo
-from deepnets4eo.rasters import Layer
 
 BLOCK_PX = 512
 
@@ -150,11 +149,10 @@ def test_colour_images_of_two_metres_show_water(role: Any, gsd_m: float, colours
 
 def test_given_water_is_2_in_a_flood_0_elsewhere_and_unknown_without_data(tmp_path: Path) -> None:
     grid = GeoBox((40, 40), Affine(1, 0, 5e5, 0, -1, 4e6), "EPSG:32633")
-    post = Layer.open(np.zeros((40, 40), np.uint8), grid=grid)
     mask = np.zeros((1, 40, 40), np.uint8)
     mask[:, :10], mask[:, 10:20] = 1, 255
     source = write_geotiff(tmp_path / "given.tif", mask, crs=grid.crs, transform=grid.affine, nodata=255)
-    labels, valid = water._given_water(str(source), post, tmp_path).read()
+    labels, valid = water._given_water(str(source), grid, tmp_path / "labels.tif").read()
     assert np.unique(labels[0, :10]).tolist() == [2]
     assert np.unique(labels[0, 20:]).tolist() == [0]
     assert not valid[10:20].any()
