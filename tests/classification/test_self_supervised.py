@@ -16,7 +16,7 @@ from deepnets4eo.classification.batch_changes import crop
 from deepnets4eo.classification.batches import ImageLoader
 from deepnets4eo.classification.networks import ImageClassifier, WideResNet
 from deepnets4eo.classification.readers import ImageData, list_unlabelled
-from deepnets4eo.classification.self_supervised import nt_xent
+from deepnets4eo.classification.self_supervised import Pretext, PretextRecipe, nt_xent
 from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.inspection import inspect
@@ -52,6 +52,21 @@ def test_crops_show_a_square_part_of_an_image_at_its_size() -> None:
     widths = (spans[:, 1] - spans[:, 0]) / 15
     assert 0.5 <= float(widths.min()) < 0.7
     assert 0 <= float(spans.min()) <= float(spans.max()) <= 15, "never beyond the edge"
+
+
+@pytest.mark.parametrize(("share", "narrowest"), [(1.0, 1.0), (0.25, 0.5)])
+def test_views_show_at_least_the_stated_share_of_an_image(share: float, narrowest: float) -> None:
+    sections = {
+        "train": SMALL["train"] | {"flips": False, "rotations": False, "photometric": 0.0},
+        "pretext": {"least_crop": share},
+    }
+    chosen = PretextRecipe.model_validate(SMALL | sections)
+    network = torch.nn.Module()
+    network.encoder = torch.nn.Conv2d(1, 2, 3)
+    torch.manual_seed(0)
+    views = Pretext(network, chosen, (1, 16)).view(torch.arange(16.0).expand(40, 1, 16, 16))
+    widths = (views[:, 0, 8, 15] - views[:, 0, 8, 0]) / 15
+    assert narrowest - 1e-5 <= float(widths.min()) <= narrowest + 0.1
 
 
 @pytest.fixture(scope="module")

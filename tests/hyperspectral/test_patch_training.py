@@ -232,3 +232,44 @@ def test_the_watched_loss_is_the_mean_over_pixels_of_batches_of_any_size() -> No
     assert found["val_loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(scores, mask)), rel=1e-5)
     assert found["overall_accuracy"] == pytest.approx(0.8)
     assert np.isnan(PatchCriterion({"cross_entropy": 1.0}, None).watch(network, 3, [])["val_loss"])
+
+
+class LoadedError(Exception):
+    """The batches are made, and need not be learnt from."""
+
+
+@pytest.fixture
+def batches_of(cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Returns the batches of the first epoch of a training, each as its mask."""
+    seen: list[PatchLoader] = []
+
+    def stop(segmenter: object, loader: PatchLoader, *_others: object) -> None:
+        seen.append(loader)
+        raise LoadedError
+
+    def batches(network: str, **keys: float) -> list[np.ndarray]:
+        monkeypatch.setattr("deepnets4eo.hyperspectral.training.fit_segmenter", stop)
+        overrides = [f"data.{name}={value}" for name, value in keys.items()]
+        with pytest.raises(LoadedError):
+            deepnets4eo.train(
+                make_recipe(*overrides, network=f"hyperspectral/{network}"), tmp_path / f"run{len(seen)}", data=cube
+            )
+        return [batch["mask"].numpy() for batch in seen[-1]]
+
+    return batches
+
+
+@pytest.mark.parametrize(("network", "share", "unlabelled"), [("boulch", 0.5, 0.5), ("boulch", 0.0, 0), ("hu", 0.5, 0)])
+def test_only_networks_that_reconstruct_see_unlabelled_pixels_as_many_as_the_share(
+    batches_of, network: str, share: float, unlabelled: float
+) -> None:
+    for mask in batches_of(network, unlabelled_share=share):
+        assert (mask == 255).sum() == round(unlabelled * (mask != 255).sum())
+
+
+def test_the_watched_share_of_each_class_is_in_no_batch(batches_of) -> None:
+    all_of, rest = (
+        np.bincount(np.concatenate(batches_of("hu", watch_share=share)), minlength=3) for share in (0.0, 0.3)
+    )
+    np.testing.assert_array_equal(rest, [number - round(0.3 * number) for number in all_of.tolist()])
+    assert rest.sum() < all_of.sum()

@@ -131,3 +131,13 @@ def test_without_open3d_a_mesh_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "open3d", None)
     with raises_naming(MissingExtraError, "deepnets4eo"):
         make_surface(PointCloud(terrace()), SurfaceOptions(mesh="poisson"))
+
+
+@pytest.mark.parametrize("gsd_m", [1.0, 4.0])
+def test_heights_of_a_slope_are_above_the_lowest_points_of_cells_of_the_stated_side(gsd_m: float) -> None:
+    """The lowest point of a cell on a slope of 1 : 20 is a fortieth of its side below the middle."""
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(0.0, 48.0, 0.5), np.arange(0.0, 24.0, 0.5)))
+    slope = PointCloud(np.column_stack([x, y, x / 20]))
+    surface = make_surface(slope, SurfaceOptions(voxel_m=0.5, ground_gsd_m=gsd_m))
+    inside = np.abs(surface.vertices[:, 0] - 24) < 12
+    assert surface.height_m[inside].mean() == pytest.approx(gsd_m / 40, abs=0.013)  # points are half a metre apart
