@@ -101,7 +101,7 @@ CUT_OFF = (
     "and of its dependencies, or install them again; --debug shows the module."
 )
 INTERRUPTED = 130  # the shell's code for Ctrl-C
-# Errors that end in one line; typer's errors and those of threads are RuntimeErrors, of which all others are raised again
+# Errors that end in one line. RuntimeError is among them for the errors of typer and of threads; `_report` raises any other again
 ENDINGS = (DeepNets4EOError, OSError, MemoryError, UsageProblem, KeyboardInterrupt, RuntimeError)
 
 # Words that users try as options, and how the verbs that have --event take them.

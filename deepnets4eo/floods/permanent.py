@@ -1,6 +1,6 @@
 """Permanent water that the image before proves: brown soil that became dark is none, and other ground that looks like water now is not known.
 
-Takes scenes whose dates are fine red, green and blue, in which a network or surfaces of one colour show water.
+Takes scenes of fine images in red, green and blue, whose water is found by a network or by surfaces of one colour.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ PIXELS = "pixels of the image, which has no CRS: x is the column, y the row"
 WORLD_FILE = "coordinates of the image's world file, which states no CRS"
 SAMPLES = 256  # cells along each side of the extent of outlines
 LON_LAT = CRS("EPSG:4326")
-FEW = 6  # files of which each pair is reported; more are reported by place
+MAX_FILES_BY_PAIR = 6  # up to so many files, each pair has a line: 15 lines fit a screen
 
 
 class Overlaps(NamedTuple):
@@ -49,7 +49,7 @@ def overlaps(inspections: Sequence[Inspection]) -> Overlaps:
     with_grid = [item for item in inspections if item.grid is not None]
     if len(with_grid) > 2 and all(item.grid == with_grid[0].grid for item in with_grid):
         return Overlaps([f"{', '.join(item.path for item in with_grid)} lie on one grid."], [])
-    if len(with_grid) > FEW:
+    if len(with_grid) > MAX_FILES_BY_PAIR:
         return _by_site(with_grid)
     lines, problems = list[str](), list[str]()
     for pair in combinations(with_grid, 2):

@@ -322,7 +322,7 @@ def _check_one_unit(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, first: str
     same_shape = (times / usual - 1).abs().median() <= SAME_SIZE
     if same_shape and abs(usual - 1) > 10 * SAME_SIZE:
         raise InputError(
-            f"outlines of {second} are {usual:.3g} times as long as those of the same id in {first}: one has pixels, or pixels of another "
+            f"outlines of {second} are {usual:.3g} times as long as the outlines of the same id in {first}: one map has pixels, or pixels of another "
             "size. Map both with the same --gsd."
         )
 
