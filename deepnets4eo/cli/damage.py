@@ -38,6 +38,7 @@ from deepnets4eo.outputs import EventInfo
 
 if TYPE_CHECKING:
     from deepnets4eo.damage import DamageJob, DamageMap
+    from deepnets4eo.jobs import Workers
     from deepnets4eo.outputs import Finding
 
 
@@ -116,17 +117,27 @@ def damage(
                 "products_only is given with an event, a part or further inputs, which would make another map. Leave them out, or make "
                 "the map again with --overwrite."
             )
-        result, paths = job.write_again()
-        show_result(result.headline(), *paths.values())
+        _write_again(job)
     elif dry_run:
         _show_foreseen(job)
     else:
-        with who.executor() as executor:
-            made = job.run(progress, executor)
-        if share is not None:
-            echo(part_is_done(share, out))
-        if made is not None:
-            _show_map(*made)
+        _make_map(job, who)
+
+
+def _make_map(job: DamageJob, who: Workers) -> None:
+    """Make the map of a job, or its part of the work, and show it."""
+    with who.executor() as executor:
+        made = job.run(progress, executor)
+    if job.output.part is not None:
+        echo(part_is_done(job.output.part, job.output.out))
+    if made is not None:
+        _show_map(*made)
+
+
+def _write_again(job: DamageJob) -> None:
+    """Write further products of the map of a job that is there."""
+    result, paths = job.write_again()
+    show_result(result.headline(), *paths.values())
 
 
 def _show_foreseen(job: DamageJob) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -14,6 +14,10 @@ from deepnets4eo.cli.options import Event, Out, Overwrite
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import is_remote, split_layer
+
+if TYPE_CHECKING:
+    from deepnets4eo.catalogues import Plan
+    from deepnets4eo.degree_boxes import Box
 
 
 @with_options(FindOptions)
@@ -63,7 +67,6 @@ def find(
     from deepnets4eo.catalogues import draw_coverage, make_plan
     from deepnets4eo.degree_boxes import check_box
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.footprints import find_buildings, write_buildings
     from deepnets4eo.jobs import output_lock
     from deepnets4eo.outputs import EventInfo, check_not_inputs
 
@@ -83,16 +86,23 @@ def find(
     with output_lock(*written):
         plan, shapes = make_plan(named, box, date, about, options)
         if outlines is not None:
-            with progress("outlines") as advance:
-                buildings = find_buildings(outlines, box, online=True, progress=advance)
-            write_buildings(buildings, written[2], overwrite=overwrite)
-            plan = plan.model_copy(update={"outlines": str(written[2]), "outlines_credit": buildings.credit})
+            plan = _with_outlines(plan, outlines, box, written[2], overwrite=overwrite)
         plan.save(out)  # first: no picture that fails takes it along
         draw_coverage(plan, shapes, written[1])
     for note in [*filter(None, [site_note]), *plan.notes]:
         echo(f"note: {note}", err=True)
     show_result("; ".join(f"{role} {image.name} ({image.time})" for role, image in plan.images.items()), *written)
     end_with_findings(plan.findings())
+
+
+def _with_outlines(plan: Plan, outlines: str, box: Box, path: Path, *, overwrite: bool) -> Plan:
+    """Write the outlines of buildings in the box to a file, and return the plan that names it."""
+    from deepnets4eo.footprints import find_buildings, write_buildings
+
+    with progress("outlines") as advance:
+        buildings = find_buildings(outlines, box, online=True, progress=advance)
+    write_buildings(buildings, path, overwrite=overwrite)
+    return plan.model_copy(update={"outlines": str(path), "outlines_credit": buildings.credit})
 
 
 def _extent(site: str) -> tuple[str, Sequence[float]]:

@@ -79,14 +79,7 @@ def predict(
     """
     check_run_first("predict", run, scene)
     if facts != OnnxFacts():
-        if not is_onnx(run):
-            raise InputError(
-                f"{run} is no ONNX file, and states its legend and bands itself. Leave --legend and the facts of a network out."
-            )
-        check_not_inputs([out], [run])
-        from deepnets4eo.segmenters import with_card
-
-        with_card(Path(run), facts)
+        _keep_facts(run, facts, out)
     if out.suffix.lower() == TABLE:
         chosen = options != PredictOptions(device=options.device) or votes != VoteOptions()
         if chosen or clicks or part or resume or dry_run:
@@ -115,6 +108,18 @@ def predict(
         echo(part_is_done(options.part, out))
         return
     show_result(result.headline(), *result.paths.values())
+
+
+def _keep_facts(run: str, facts: OnnxFacts, out: Path) -> None:
+    """Write the card of an ONNX file, which states these facts. Errors: InputError for other runs."""
+    if not is_onnx(run):
+        raise InputError(
+            f"{run} is no ONNX file, and states its legend and bands itself. Leave --legend and the facts of a network out."
+        )
+    check_not_inputs([out], [run])
+    from deepnets4eo.segmenters import with_card
+
+    with_card(Path(run), facts)
 
 
 def _label_images(run: str, sources: list[str], out: Path, device: str, workers: int, *, overwrite: bool) -> None:

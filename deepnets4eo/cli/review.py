@@ -87,9 +87,7 @@ def review(
     deepnets4eo review labels.tif --image scene.tif --serve
     deepnets4eo review labels.tif
     """
-    from deepnets4eo.damage.review import LOOKS, table_before, write_review, write_sample
-    from deepnets4eo.files import writing
-    from deepnets4eo.outputs import count_of
+    from deepnets4eo.damage.review import table_before, write_review
 
     answers = answers or []
     if not folder.is_dir():
@@ -105,22 +103,34 @@ def review(
         return
     table, files = table_before(folder), answers or [folder / "review.gpkg"]
     if not files[0].exists() and (serve or not answers):
-        with writing(files[0]):
-            number = write_sample(files[0], table, looks or LOOKS, likeliest=0 if plain else None)
+        draw_buildings(folder, table, files[0], looks, plain=plain, serve=serve)
         if not serve:
-            echo(
-                f"Grade them with `{own_command('review', folder, '--serve')}`, or fill the column `answer` in QGIS; then call "
-                f"`{own_command('review', folder)}`.",
-                err=True,
-            )
-            show_result(f"{count_of(number, 'building')} drawn to be looked at", files[0])
             return
-        echo(f"{count_of(number, 'building')} drawn to be looked at", err=True)
     if serve:
         grade_sample(folder, files, reviewer, next_looks, browser=browser)
         return
     result, path = write_review(folder, files, areas)
     show_result(result.headline(), path)
+
+
+def draw_buildings(folder: Path, table: Path, sample: Path, looks: int | None, *, plain: bool, serve: bool) -> None:
+    """Draw the sample of a damage map from its table, and state how it is graded unless it is served now."""
+    from deepnets4eo.damage.review import LOOKS, write_sample
+    from deepnets4eo.files import writing
+    from deepnets4eo.outputs import count_of
+
+    with writing(sample):
+        number = write_sample(sample, table, looks or LOOKS, likeliest=0 if plain else None)
+    drawn = f"{count_of(number, 'building')} drawn to be looked at"
+    if serve:
+        echo(drawn, err=True)
+        return
+    echo(
+        f"Grade them with `{own_command('review', folder, '--serve')}`, or fill the column `answer` in QGIS; then call "
+        f"`{own_command('review', folder)}`.",
+        err=True,
+    )
+    show_result(drawn, sample)
 
 
 def check_only_damage(**options: Any) -> None:

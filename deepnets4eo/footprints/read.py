@@ -14,6 +14,7 @@ from affine import Affine
 from pyproj.exceptions import ProjError
 
 from deepnets4eo.addresses import name_of
+from deepnets4eo.arrays import Geometries, Texts
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints.days import parse_days, two_days
 from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
@@ -273,49 +274,18 @@ def read_footprints(
     """
     if isinstance(source, Footprints):
         return source
-    if isinstance(source, gpd.GeoDataFrame):
-        name, table = "given as a table", source.copy()
-    elif not isinstance(source, (str, Path)):
-        raise InputError(
-            f"footprints are given as {type(source).__name__}; expected a path, a GeoDataFrame or Footprints. Make a table "
-            "of geometries with geopandas.GeoDataFrame(geometry=...)."
-        )
-    else:
-        name, table = name_of(source), read_table(source, layer)
-    if len(table) == 0:
-        raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
-    if assume_crs is None and image is not None and not is_placed(image):
-        if PIXEL_COLUMN in table:
-            assume_crs = PIXELS
-        elif Coordinates(table, name).are_pixels:
-            table, assume_crs = table.set_crs(None, allow_override=True), _own_coordinates(image, name)
-    if assume_crs != AS_THE_WORLD_FILE:
-        table = _with_crs(table, name, assume_crs, image)
+    name, table = _table_of(source, layer)
+    table = _placed(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
     outlines, reasons, repaired = usable_polygons(table.geometry.to_numpy(), table.crs)
     reasons[no_buildings(table) & (reasons == "")] = Unusable.NO_BUILDING
     reasons[lacks_nodes(table) & (reasons == "")] = Unusable.INCOMPLETE
     keep = reasons == ""
-    if Unusable.NO_BUILDING in reasons and not keep.any():
-        raise InputError(
-            f"footprints {name} have no row with a building tag: they are areas of other things, or parts of buildings. Export "
-            'the buildings of OpenStreetMap, in Overpass with way["building"] and relation["building"].'
-        )
-    if Unusable.INCOMPLETE in reasons and not keep.any():
-        raise InputError(
-            f"footprints {name} have no building whose outline is whole: nodes of its ways are not in the file. Export the "
-            "ways with all their nodes, in Overpass with (._;>;); out; and in osmium extract with --strategy complete_ways."
-        )
     if not keep.any():
-        raise InputError(f"footprints {name} have no usable polygons, only {_no_outlines(table)}")
+        raise InputError(f"footprints {name} have {_without_buildings(table, reasons)}")
     frame = gpd.GeoDataFrame({"id": ids[keep]}, geometry=outlines[keep], crs=table.crs)
     others = [column for column in table.columns if column not in (table.geometry.name, PIXEL_COLUMN)]
-    pixels = None
-    if PIXEL_COLUMN in table and table[PIXEL_COLUMN].notna().all():
-        pixels = shapely.force_2d(table[PIXEL_COLUMN].to_numpy())
-        pixels = mend_polygons(np.where(finite(pixels) & ~farther_than(pixels, FARTHEST), pixels, shapely.Polygon()))[
-            0
-        ][keep]
+    pixels = _stored_pixels(table)
     return Footprints(
         frame=frame,
         repaired=int(repaired[keep].sum()),
@@ -328,8 +298,58 @@ def read_footprints(
         renamed=renamed,
         passed_over=passed_over,
         attributes=pd.DataFrame(table[others])[keep].reset_index(drop=True),
-        pixels=pixels,
+        pixels=None if pixels is None else pixels[keep],
     )
+
+
+def _table_of(source: str | Path | gpd.GeoDataFrame, layer: str | None) -> tuple[str, gpd.GeoDataFrame]:
+    """Return the name of outlines for messages, and their table. Errors: InputError if there are none."""
+    if isinstance(source, gpd.GeoDataFrame):
+        name, table = "given as a table", source.copy()
+    elif isinstance(source, (str, Path)):
+        name, table = name_of(source), read_table(source, layer)
+    else:
+        raise InputError(
+            f"footprints are given as {type(source).__name__}; expected a path, a GeoDataFrame or Footprints. Make a table "
+            "of geometries with geopandas.GeoDataFrame(geometry=...)."
+        )
+    if len(table) == 0:
+        raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
+    return name, table
+
+
+def _placed(table: gpd.GeoDataFrame, name: str, assume_crs: str | None, image: Grid | None) -> gpd.GeoDataFrame:
+    """Return outlines in the CRS that is stated for them, their own, or the CRS of the image below them. Errors: InputError."""
+    if assume_crs is None and image is not None and not is_placed(image):
+        if PIXEL_COLUMN in table:
+            assume_crs = PIXELS
+        elif Coordinates(table, name).are_pixels:
+            table, assume_crs = table.set_crs(None, allow_override=True), _own_coordinates(image, name)
+    return table if assume_crs == AS_THE_WORLD_FILE else _with_crs(table, name, assume_crs, image)
+
+
+def _stored_pixels(table: gpd.GeoDataFrame) -> Geometries | None:
+    """Return outlines (N,) in pixels of the image, empty if damaged; None unless all rows state them."""
+    if PIXEL_COLUMN not in table or table[PIXEL_COLUMN].isna().any():
+        return None
+    pixels = shapely.force_2d(table[PIXEL_COLUMN].to_numpy())
+    sound = np.where(finite(pixels) & ~farther_than(pixels, FARTHEST), pixels, shapely.Polygon())
+    return mend_polygons(sound)[0]
+
+
+def _without_buildings(table: gpd.GeoDataFrame, reasons: Texts) -> str:
+    """Return what a table without a usable outline has, and what to do. reasons : (N,) why each outline is not used"""
+    if Unusable.NO_BUILDING in reasons:
+        return (
+            "no row with a building tag: they are areas of other things, or parts of buildings. Export "
+            'the buildings of OpenStreetMap, in Overpass with way["building"] and relation["building"].'
+        )
+    if Unusable.INCOMPLETE in reasons:
+        return (
+            "no building whose outline is whole: nodes of its ways are not in the file. Export the "
+            "ways with all their nodes, in Overpass with (._;>;); out; and in osmium extract with --strategy complete_ways."
+        )
+    return f"no usable polygons, only {_no_outlines(table)}"
 
 
 def _no_outlines(table: gpd.GeoDataFrame) -> str:
