@@ -25,7 +25,7 @@ from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.evidences.points import PointEvidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.water import Water
-from deepnets4eo.damage.images import checks as input_checks
+from deepnets4eo.damage.images.dates import checks as input_checks
 from deepnets4eo.damage.products.summary import _lower_bound
 from deepnets4eo.damage.site.phases import shared_steps
 from deepnets4eo.damage.site.skill import card_path
