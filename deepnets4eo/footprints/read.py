@@ -275,7 +275,7 @@ def read_footprints(
     if isinstance(source, Footprints):
         return source
     name, table = _table_of(source, layer)
-    table = _placed(table, name, assume_crs, image)
+    table = _in_known_crs(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
     outlines, reasons, repaired = usable_polygons(table.geometry.to_numpy(), table.crs)
     reasons[no_buildings(table) & (reasons == "")] = Unusable.NO_BUILDING
@@ -318,7 +318,7 @@ def _table_of(source: str | Path | gpd.GeoDataFrame, layer: str | None) -> tuple
     return name, table
 
 
-def _placed(table: gpd.GeoDataFrame, name: str, assume_crs: str | None, image: Grid | None) -> gpd.GeoDataFrame:
+def _in_known_crs(table: gpd.GeoDataFrame, name: str, assume_crs: str | None, image: Grid | None) -> gpd.GeoDataFrame:
     """Return outlines in the CRS that is stated for them, their own, or the CRS of the image below them. Errors: InputError."""
     if assume_crs is None and image is not None and not is_placed(image):
         if PIXEL_COLUMN in table:
