@@ -35,6 +35,7 @@ from deepnets4eo.tiling import Packed, spread_windows
 FEATURES = ("covers", "rough", "moved", "connected")
 CARD = "mud.yaml"
 MIN_SEEN = 0.5  # share of a window that both dates show
+AT_ONCE = 1 << 13  # values whose distances stay in the cache of a core
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def mud_groups(
     rng = np.random.default_rng(0)
     covers = _colours(earlier.reshape(3, -1).T, rng)
     colours = _colours(later[:, smooth].T, rng)
-    cover = _nearest(earlier.reshape(3, -1).T, covers).reshape(smooth.shape)
+    cover = _nearest(earlier.reshape(3, -1), covers).reshape(smooth.shape)
     group = _numbers(later, smooth, colours)
     every = _entropy(np.bincount(cover.ravel(), minlength=len(covers)))
     roughened = was > MudRules.rough_ratio * np.maximum(now, 0.5)
@@ -204,7 +205,9 @@ def group_numbers(
 
 def _numbers(lab: FloatImage, smooth: Mask, colours: Floats) -> NDArray[np.intp]:
     """Return the number of the nearest colour (K, 3) of each smooth pixel (h, w) of CIELAB (3, h, w), −1 for other pixels."""
-    return np.where(smooth, _nearest(lab.reshape(3, -1).T, colours).reshape(smooth.shape), -1)
+    numbers = np.full(smooth.shape, -1, np.intp)
+    numbers[smooth] = _nearest(lab[:, smooth], colours)
+    return numbers
 
 
 def fitted_card() -> tuple[Floats, float]:
@@ -335,10 +338,11 @@ def _texture(lightness: FloatImage) -> FloatImage:
 
 def _in_light_of(earlier: FloatImage, later: FloatImage, textured: Mask) -> FloatImage:
     """Return the colours of PRE with the medians and spreads of POST where POST is textured: seasons and sensors differ."""
-    middles = [np.median(image[:, textured], axis=1)[:, None, None] for image in (earlier, later)]
+    chosen = [image[:, textured] for image in (earlier, later)]
+    middles = [np.median(values, axis=1)[:, None, None] for values in chosen]
     spreads = [
-        np.median(np.abs(image[:, textured] - middle[:, 0]), axis=1)[:, None, None]
-        for image, middle in zip((earlier, later), middles, strict=True)
+        np.median(np.abs(values - middle[:, 0]), axis=1)[:, None, None]
+        for values, middle in zip(chosen, middles, strict=True)
     ]
     return np.asarray((earlier - middles[0]) / np.maximum(spreads[0], 1e-3) * spreads[1] + middles[1])
 
@@ -351,8 +355,20 @@ def _colours(values: NDArray[np.floating], rng: np.random.Generator) -> Floats:
 
 
 def _nearest(values: NDArray[np.floating], centres: Floats) -> NDArray[np.intp]:
-    """Return the number of the nearest centre of each value (N, 3)."""
-    return np.asarray(scipy.spatial.cKDTree(centres).query(values)[1], np.intp)
+    """Return the number (N,) of the nearest centre (K, C) of each value (C, N); one by one, as a tree of so few takes ten times as long."""
+    numbers = np.zeros(values.shape[1], np.intp)
+    for start in range(0, len(numbers), AT_ONCE):
+        some, own = values[:, start : start + AT_ONCE].astype(np.float64), numbers[start : start + AT_ONCE]
+        least, away, step = np.full(len(own), np.inf), np.empty(len(own)), np.empty(len(own))
+        for number, centre in enumerate(centres):
+            away[:] = 0
+            for band, middle in zip(some, centre, strict=True):
+                np.subtract(band, middle, out=step)
+                step *= step
+                away += step
+            own[away < least] = number
+            np.minimum(least, away, out=least)
+    return numbers
 
 
 def _near(mask: Mask, reach_px: float) -> Mask:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from skimage.color import lab2rgb
 
 from deepnets4eo.floods import FloodOptions, Recognition, WaterMapper, map_flood, mud, surface_scene
@@ -291,3 +292,9 @@ def test_only_dry_ground_becomes_flood_or_unknown_and_nothing_becomes_dry(tmp_pa
     assert (after == before)[before != DRY].all()
     assert ((after == FLOOD) & (before == DRY))[4:30, 6:50].mean() > 0.9
     assert set(np.unique(after[before == DRY])) <= {DRY, FLOOD, NOT_SEEN}
+
+
+def test_the_nearest_colours_are_those_that_a_tree_finds():
+    rng = np.random.default_rng(0)
+    values, centres = rng.normal(50, 20, (3, 20_000)).astype(np.float32), rng.normal(50, 20, (14, 3))
+    assert np.array_equal(mud._nearest(values, centres), cKDTree(centres).query(values.T)[1])
