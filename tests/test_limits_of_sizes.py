@@ -13,6 +13,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points import labelling
 from deepnets4eo.points.labelling import LabelJob
 from deepnets4eo.segmenters.dated_encoders import PRESTO, DatedEncoder
+from deepnets4eo.segmenters.encoder_files import TransformerSizes
 
 
 @pytest.mark.parametrize(("memory_bytes", "points"), [(25_000_000, 25_000), (1, 10_000), (10_000_999, 10_000)])
@@ -84,3 +85,30 @@ def test_buildings_are_found_in_the_first_image_and_unsure_ones_are_kept(
     monkeypatch.setattr(find_buildings, "buildings_of", fail)
     with pytest.raises(InputError, match="the buildings cannot be found: no weights. Or give a run"):
         find_buildings.find_footprints(pair, settings, labels, None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sound"),
+    [
+        ({}, True),
+        ({"patch_px": 1}, True),
+        ({"patch_px": 64}, True),
+        ({"patch_px": 65}, False),
+        ({"patch_px": 0}, False),
+        ({"width": 2, "heads": 1, "hidden": 1}, True),
+        ({"hidden": 0}, False),
+        ({"width": 0}, False),
+        ({"width": 10}, False),  # of four heads
+    ],
+)
+def test_encoders_have_patches_of_1_to_64_pixels_and_a_width_that_their_heads_share(
+    changed: dict[str, int], sound: bool
+) -> None:
+    sizes = TransformerSizes(
+        **{"kind": "vit", "width": 8, "depth": 2, "heads": 4, "hidden": 16, "patch_px": 8} | changed
+    )  # type: ignore[arg-type]
+    if sound:
+        assert sizes._checked("a.safetensors") is sizes
+    else:
+        with pytest.raises(InputError, match="with sizes that no encoder has"):
+            sizes._checked("a.safetensors")

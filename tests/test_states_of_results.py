@@ -15,6 +15,7 @@ import shapely
 
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.change import pair as change_pair
+from deepnets4eo.damage.decision import areas as areas_of_damage
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import MapReview
 from deepnets4eo.floods import mud, scene as flood_scene
@@ -70,6 +71,22 @@ def test_areas_without_all_nodes_are_left_out_and_their_ground_is_unknown(caplog
     whole = areas(tainted=["no"] * 3)
     assert _whole_areas(whole, "a.osm")[0] is whole
     assert _whole_areas(whole, "a.osm")[1] is None
+
+
+@pytest.mark.parametrize(
+    ("corner", "taken"),
+    [((180.0, 90.0), False), ((180.1, 1.0), True), ((1.0, 90.1), True), ((-180.1, -1.0), True), ((400.0, 300.0), True)],
+)
+def test_areas_beyond_all_degrees_are_in_pixels_whatever_their_file_states(
+    corner: tuple[float, float], taken: bool
+) -> None:
+    x, y = corner
+    table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[shapely.box(min(x, 0), min(y, 0), max(x, 0), max(y, 0))], crs="EPSG:4326")  # fmt: skip
+    if taken:
+        assert areas_of_damage._on_ground(table, "areas", "pixels", None).crs is None
+    else:
+        with pytest.raises(InputError, match="are on the Earth, but the map is in pixels"):
+            areas_of_damage._on_ground(table, "areas", "pixels", None)
 
 
 @pytest.mark.parametrize(
