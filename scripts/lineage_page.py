@@ -13,6 +13,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,13 @@ def named_paths(results: Any, path: str) -> list[str]:
     return [one for name in at for one in named_paths(results, f"{before}{name}{after}")]
 
 
+@lru_cache(maxsize=1)
+def read_lineage() -> dict[str, Any]:
+    """Return docs/lineage.yaml, which is read once: the page asks it for the words of every script."""
+    lineage: dict[str, Any] = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
+    return lineage
+
+
 def scripts_of(lineage: Mapping[str, Any]) -> list[str]:
     """Return the names of all scripts of the systems and figures, sorted."""
     systems = {system["script"] for family in lineage["families"] for system in family["systems"]}
@@ -120,7 +128,7 @@ def scripts_of(lineage: Mapping[str, Any]) -> list[str]:
 
 def smoked() -> list[str]:
     """Return the scripts whose --smoke runs on the samples."""
-    lineage = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
+    lineage = read_lineage()
     texts = {name: (EXPERIMENTS / name).read_text(encoding="utf-8") for name in scripts_of(lineage)}
     return [
         name
@@ -131,7 +139,7 @@ def smoked() -> list[str]:
 
 def smoke_words(script: str, samples: str | Path, out: str | Path) -> list[str]:
     """Return the words of the command that tries a script on the folder of real samples."""
-    further = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))["smoke"].get(script) or ""
+    further = read_lineage()["smoke"].get(script) or ""
     text = (EXPERIMENTS / script).read_text(encoding="utf-8")
     words = [f"experiments/{script}", "--smoke", *shlex.split(further.format(data=samples))]
     return words + (["--out", str(out)] if '"--out"' in text or "contest_options(" in text else [])
@@ -298,7 +306,7 @@ def page(lineage: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Write the page."""
-    text = page(yaml.safe_load(SOURCE.read_text(encoding="utf-8")))
+    text = page(read_lineage())
     PAGE.write_text(text, encoding="utf-8")
     return 0
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from source_trees import ROOT
 
 from deepnets4eo.cards import CardKind, DatasetCard, ShippedModel
@@ -28,7 +27,7 @@ import smoke_times
 pytestmark = pytest.mark.core("a rule on sources, for every change")
 
 EXPERIMENTS = ROOT / "experiments"
-LINEAGE: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "lineage.yaml").read_text(encoding="utf-8"))
+LINEAGE = lineage_page.read_lineage()
 SYSTEMS = [system for family in LINEAGE["families"] for system in family["systems"]]
 NAMED_RECIPES = sorted({name for system in SYSTEMS for name in system.get("recipes", ())})
 OF_FIGURES = {one["script"] for one in LINEAGE["figures"]}
