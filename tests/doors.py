@@ -181,6 +181,7 @@ def make_place(folder: Path) -> Place:
     height_band = np.concatenate([usual[:3].astype(np.float32), HEIGHTS[None] / 0.3048])
     with rasterio.open(write("height_band.tif", height_band, ("blue", "green", "red", "height")), "r+") as file:
         file.units = ("", "", "", "ft")
+    write("height_image.tif", HEIGHTS, ("dsm",)), write("unnamed_heights.tif", HEIGHTS)
     # heights
     with rasterio.open(write("feet.tif", HEIGHTS / 0.3048), "r+") as file:
         file.units = ("ft",)

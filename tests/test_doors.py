@@ -69,6 +69,7 @@ def holds(layer: Layer, *values: int) -> bool:
 READ_ALL_BANDS = (
     "train", "train, values", "PixelClassifier.fit", "SceneDataset", "InputSpec.measure", "superpixels", "cube",
 )  # fmt: skip
+BY_CAMERA = ("damage, pre", "damage, post")  # doors of images that a camera or a radar took
 WATER = ("damage --water", "flood --permanent-water")
 GIVEN_LEGENDS = ("polygons", "objects", "train, labels", "PixelClassifier.fit, labels", "SceneDataset, labels")
 CASES = {
@@ -82,6 +83,9 @@ CASES = {
         "image", "height_band.tif", ("convert_height_bands",), ("converted to metres",),
         mended=lambda layer: bool(layer.read()[0][3].max() < 10), doors=READ_ALL_BANDS,
     ),
+    "heights as an image": Case("image", "height_image.tif", ("refuse_heights",), ("--dsm-pre",), refused=True, doors=BY_CAMERA),
+    "heights in feet as an image": Case("image", "feet.tif", ("refuse_heights",), ("its unit is ft",), refused=True, doors=BY_CAMERA),
+    "heights without a name": Case("image", "unnamed_heights.tif", ("report_heights",), ("if they are heights",), doors=BY_CAMERA),
     "feet": Case(
         "heights", "feet.tif", ("convert_to_metres",), ("converted to metres",),
         mended=lambda layer: bool(np.nanmax(layer.read()[0]) < 10),
@@ -240,7 +244,7 @@ NO_INPUT = {  # files of the package that open layers and assess none
     "damage/evidences/shakemap.py": "an array of its own", "damage/evidences/shown_water.py": "its own map",
     "damage/evidences/water.py": "its own maps", "damage/map.py": "a finished map",
     "damage/network/pairs.py": "synthetic pairs", "evaluation/pairs.py": "only grids and legends", "evaluation/withheld.py": "the split of a run",
-    "floods/permanent.py": "its own map", "floods/products.py": "its own maps", "floods/recognition.py": "its own map",
+    "floods/buildings.py": "its own map", "floods/permanent.py": "its own map", "floods/products.py": "its own maps", "floods/recognition.py": "its own map",
     "floods/relief.py": "its own mask", "hyperspectral/map_figure.py": "a finished map",
     "inspection/clouds.py": "an array of its own", "inspection/datasets.py": "`check` refuses nothing",
     "inspection/shadows.py": "an array of its own", "points/rubble/blocks.py": "an array of its own",

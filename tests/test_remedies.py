@@ -310,6 +310,7 @@ REMEDIES: dict[str, Followed | str] = {
     "shore_of_the_sea.remedy": OTHER_DATA,
     "crs_without_position.remedy": NOT_INSTALLED,
     "footprints_of_several_houses.remedy": NOT_INSTALLED,
+    "perhaps_heights.remedy": OTHER_DATA,
     "give_cloud_mask": OTHER_DATA,
     "give_radar_or_mask": OTHER_DATA,
     "laid_by_pixels.remedy": NOT_INSTALLED,

@@ -30,6 +30,7 @@ class Door:
     collars : who hides wide parts without data of several values, as lossy compression leaves
     on_ground : whether results lie on the ground; else a CRS without position is left out, instead of refused
     user_nodata : whether the user stated the nodata value of the layer, so that no other is looked for
+    by_camera : whether the job reads images that a camera or a radar took, so that heights are no input
     """
 
     what: str
@@ -37,11 +38,12 @@ class Door:
     collars: Collars = "by_job"
     on_ground: bool = True
     user_nodata: bool = False
+    by_camera: bool = False
 
     @classmethod
-    def of_image(cls, role: str, *, collars: Collars = "by_job") -> Door:
+    def of_image(cls, role: str, *, collars: Collars = "by_job", by_camera: bool = False) -> Door:
         """Return the door of the image of a date. role : "pre", "post", or the date."""
-        return cls(f"the {role} image", role, collars)
+        return cls(f"the {role} image", role, collars, by_camera=by_camera)
 
     @classmethod
     def of_layer(cls, name: str, *, on_ground: bool = True, user_nodata: bool = False) -> Door:

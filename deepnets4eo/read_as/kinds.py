@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene, layer_names, metres_of, role_indices
@@ -15,6 +16,10 @@ from deepnets4eo.read_as.height_units import in_metres
 from deepnets4eo.read_as.images import declare_nodata, sample_windows, undeclared_nodata, with_one_nodata
 
 HEIGHT_ROLES = {"height", "ground", "ndsm"}
+MAX_SHARE_OF_ONE = 1.5  # the largest value of reflectances, probabilities and other shares of one, with what calibration leaves above it
+# Largest correlation of pixels next to each other in a window: 0.96 and 0.99 of a surface and a terrain model of 2 m, 0.95 of a synthetic
+# city; 0.75 to 0.94 of radar in dB (four chips of Sentinel-1 of 512² pixels, five of 120²).
+MIN_CORRELATION = 0.945
 FAR_M, NEAREST_PERCENT = 10.0, 1.0  # metres from 0, beyond which all but one percent of the heights are
 CATEGORY_LAYERS = {"osm", "clicks", "mask"}  # of scenes: numbers of classes, or drawn masks
 
@@ -38,6 +43,44 @@ def check_colour_table(layer: Layer, door: Door) -> Assessment:
             f"gdal_translate -expand rgb {layer.source} rgb.tif"
         )
     return Assessment(layer)
+
+
+def refuse_heights(layer: Layer, door: Door) -> Assessment:
+    """Refuse one band that states heights, at doors of images that a camera or a radar took."""
+    if not door.by_camera or layer.count != 1:
+        return Assessment(layer)
+    name, unit = layer.band_names[0] or "", layer.reader.declared.stored[layer.bands[0] - 1].unit
+    is_length = bool(unit) and metres_of(unit) is not None
+    if not is_length and not _height_bands("", layer):
+        return Assessment(layer)
+    stated = f"its unit is {unit}" if is_length else f"its band is named {name}"
+    raise InputError(
+        f"{door.name(layer)} has heights or depths: {stated}; expected an image, whose brightness shows roofs. Give the heights of both dates "
+        "with --dsm-pre FILE --dsm-post FILE, and images as PRE and POST."
+    )
+
+
+def report_heights(layer: Layer, door: Door) -> Assessment:
+    """Report one band of fractional numbers that may be heights, at doors of images that a camera or a radar took."""
+    if not door.by_camera or layer.count != 1 or layer.dtype.kind != "f":
+        return Assessment(layer)
+    read = [layer.read(window) for window in sample_windows(layer.shape)]
+    values = np.concatenate([data[0][valid] for data, valid in read]).astype(np.float64)
+    if not values.size or not (values % 1).any() or np.abs(values).max() <= MAX_SHARE_OF_ONE:
+        return Assessment(layer)
+    if max(_correlation(data[0], valid) for data, valid in read) < MIN_CORRELATION:
+        return Assessment(layer)
+    ends: dict[str, Any] = {**_named(layer, door), "lowest": float(values.min()), "highest": float(values.max())}
+    return Assessment(layer, (Finding(door.code("perhaps_heights"), "caution", ends, wording="perhaps_heights"),))
+
+
+def _correlation(band: Floats, valid: Mask) -> float:
+    """Return the correlation of pixels (h, w) with their right neighbours; 0 if it is not defined."""
+    both = valid[:, 1:] & valid[:, :-1]
+    left, right = band[:, :-1][both].astype(np.float64), band[:, 1:][both].astype(np.float64)
+    if len(left) < 2 or not left.std() or not right.std():
+        return 0.0
+    return float(np.corrcoef(left, right)[0, 1])
 
 
 def convert_to_metres(layer: Layer, door: Door) -> Assessment:
@@ -105,7 +148,9 @@ def _named(layer: Layer, door: Door) -> dict[str, Any]:
 
 
 IMAGE = ReadAs(
-    "image", (check_position, check_colour_table, convert_height_bands), (declare_nodata,)
+    "image",
+    (check_position, check_colour_table, refuse_heights, convert_height_bands),
+    (declare_nodata, report_heights),
 )  # radar and cubes too
 HEIGHTS = ReadAs(
     "heights", (check_position, check_colour_table, convert_to_metres), (declare_usual_nodata, declare_empty_heights)

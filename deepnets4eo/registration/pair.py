@@ -85,7 +85,7 @@ class ImagePair:
             layer = None if source is None else Layer.open(source)
             if layer is not None:
                 layer = (layer.as_shown() if as_shown else layer).with_gsd(gsd_m)
-                assessed = IMAGE.check(layer, Door.of_image(role))
+                assessed = IMAGE.check(layer, Door.of_image(role, by_camera=as_shown))
                 layer, findings = assessed.layer, [*findings, *assessed.findings]
             opened.append(layer)
         after, before = opened
@@ -105,14 +105,15 @@ class ImagePair:
             check_two_images(self.pre, self.post, otherwise)
         return self
 
-    def declare_nodata(self, role: Role, *, hides_collars: bool = True) -> ImagePair:
+    def declare_nodata(self, role: Role, *, hides_collars: bool = True, by_camera: bool = False) -> ImagePair:
         """Declare the nodata value that an image's file contains but does not declare; return the pair with the finding.
 
-        hides_collars : whether the job hides wide parts of several values, as lossy compression leaves."""
+        hides_collars : whether the job hides wide parts of several values, as lossy compression leaves; by_camera : see `Door`."""
         layer = self.pre if role == "pre" else self.post
         if layer is None:
             return self
-        assessed = IMAGE.look(layer, Door.of_image(role, collars="by_job" if hides_collars else "data"))
+        door = Door.of_image(role, collars="by_job" if hides_collars else "data", by_camera=by_camera)
+        assessed = IMAGE.look(layer, door)
         return replace(self, findings=(*self.findings, *assessed.findings), **{role: assessed.layer})
 
     def pair_by_pixels(self) -> ImagePair:

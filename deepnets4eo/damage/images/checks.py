@@ -38,9 +38,10 @@ def check_images(pair: ImagePair) -> DatePair:
     require_pixels(pair.post, "post")
     findings = (*pair.findings, *unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
     pre = None if pair.pre is None else in_colour(pair.pre)
-    pair = ImagePair(pre, in_colour(pair.post), findings).declare_nodata("post")
+    pair = ImagePair(pre, in_colour(pair.post), findings).declare_nodata("post", by_camera=True)
     radar: list[Role] = ["post"] if _is_radar(pair.post, "post") else []
-    pair = pair.check_two_images("or - for PRE to assess only from the post image").declare_nodata("pre")
+    pair = pair.check_two_images("or - for PRE to assess only from the post image")
+    pair = pair.declare_nodata("pre", by_camera=True)
     if pair.pre is not None:
         try:
             require_pixels(pair.pre, "pre")
