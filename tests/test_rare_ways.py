@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import shapely
 
+import deepnets4eo.damage.images.checks as input_checks
 from deepnets4eo.assistant import tools as assistant_tools
 from deepnets4eo.assistant.folders import Folders
 from deepnets4eo.assistant.tools import Tools
@@ -25,7 +26,6 @@ from deepnets4eo.damage.decision.network import DamageNetwork
 from deepnets4eo.damage.evidences.points import PointEvidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.water import Water
-from deepnets4eo.damage.images.dates import checks as input_checks
 from deepnets4eo.damage.products.summary import _lower_bound
 from deepnets4eo.damage.site.phases import shared_steps
 from deepnets4eo.damage.site.skill import card_path
