@@ -98,7 +98,7 @@ def damage(
         raise InputError(
             "expected PRE, POST and FOOTPRINTS, or only a plan (.yaml) that `deepnets4eo find` wrote. Give all three, or only the plan."
         )
-    if dry_run and not further.prior:  # as the job does, before anything large is loaded
+    if dry_run and not further.prior:  # the job checks it as well, but after it has loaded pandas and GDAL
         check_exist([pre, post, footprints, *further.files])
     from deepnets4eo.damage import DamageJob
     from deepnets4eo.jobs import JobOutput, Part, Workers

@@ -95,8 +95,9 @@ def open_inputs(
     require_fine_pixels(after, outlines_px)
     evidences = open_given([*evidence, *([] if points is None else [points])], after, outlines)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
-    if settings.water is not None and settings.seeks_water:
-        open_new_water(settings.water, after.grid)
+    water = settings.water if settings.seeks_water else None
+    if water is not None:
+        open_new_water(water, after.grid)  # to refuse it before long work; the evidence of water opens it again
     of_heights = [finding for heights in assessed if heights is not None for finding in heights.findings]
     findings = [*of_heights, *_check_others(others, after)]
     if clouds is not None and cloud_mask is None:
@@ -111,8 +112,8 @@ def open_inputs(
         paths |= measure.paths
     if is_remote(outlines.source) or Path(split_layer(outlines.source)[0]).is_file():
         paths["footprints"] = outlines.source
-    if settings.water is not None and settings.seeks_water:
-        paths["water"] = name_of(settings.water)
+    if water is not None:
+        paths["water"] = name_of(water)
     return Inputs(
         checked.pre, checked.post, outlines, outlines_px, dsm_pre=heights_pre, dsm_post=heights_post, cloud_mask=clouds,
         evidences=evidences, findings=(*checked.findings, *findings), radar=checked.radar, paths=paths,

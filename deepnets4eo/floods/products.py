@@ -45,8 +45,8 @@ def draw_flood(
     mapper = measured.run.segmenter
     assert isinstance(mapper, WaterMapper)
     mapped, dry = Layer.open(folder / maps.LABELS), Layer.open(folder / maps.PROBABILITIES)
-    sure, findings = _sure_labels(opened, mapper, mapped, dry, folder / SURE, event)
-    if any(finding.code == "muddy_water_found" for finding in findings):
+    sure, has_mud, findings = _sure_labels(opened, mapper, mapped, dry, folder / SURE, event)
+    if has_mud:
         dry = Layer(WithMud(dry, mapped, sure))
     legend = Legend.load("water")
     write_labels_and_score(
@@ -83,8 +83,10 @@ def draw_flood(
 
 def _sure_labels(
     opened: FloodScene, mapper: WaterMapper, labels: Layer, dry: Layer, path: Path, event: EventInfo
-) -> tuple[Layer, list[Finding]]:
-    """Return the labels of what is surely wet or dry, which are written to a path unless all labels are sure, and the findings."""
+) -> tuple[Layer, bool, list[Finding]]:
+    """Return the labels of what is surely wet or dry, whether they have muddy water, and the findings.
+
+    The labels are written to a path unless all are sure. dry : probability of dry ground"""
     recognition = measure_recognition(opened.scene, mapper, labels)
     if event.is_flood is not False:
         labels, recognition = with_mud(labels, path.with_name(MUDDY), opened.scene, mapper, recognition)
@@ -99,11 +101,12 @@ def _sure_labels(
     findings = [*first, *order, *recognition.mud_finding(), *event.findings(), *opened.findings, *of_dates]
     if event.is_flood is False and mapper.dates[POST].by_appearance:
         sure = write_without_flood(labels, path) or labels
-        return sure, [*_dry_hazard(event, sure is not labels), *findings]
+        return sure, False, [*_dry_hazard(event, sure is not labels), *findings]
+    has_mud = recognition.muddy == "found"
     if doubt is None:
-        return labels, [*findings, *of_age]
+        return labels, has_mud, [*findings, *of_age]
     reach_m = recognition.doubted_m(flooded)
-    return write_sure_water(labels, path, opened.scene, mapper, opened.outlines, dry, reach_m), findings
+    return write_sure_water(labels, path, opened.scene, mapper, opened.outlines, dry, reach_m), has_mud, findings
 
 
 def _dry_hazard(event: EventInfo, is_wet: bool) -> list[Finding]:

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 JOB = "job"  # key of the record in the product that is written last
 RECORD = "job.json"  # in the scratch folder: the record, and whether its job may replace products
+# Functions that users call as well, such as `DamageMap.save`, make an output of their own. Within a job of the same folder, their last
+# product states the record of the job.
 _begun: ContextVar[Mapping[Path, JobRecord]] = ContextVar("records of the jobs that this process does", default={})  # noqa: B039
 
 
