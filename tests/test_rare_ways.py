@@ -143,7 +143,7 @@ def test_dates_that_look_like_radar_are_named_in_their_order(pre_radar: bool, po
         def __init__(self, pre: Any, post: Any, findings: Any = ()) -> None:
             self.pre, self.post, self.findings = pre, post, findings
 
-        def declare_nodata(self, _: str) -> Pair:
+        def declare_nodata(self, *_: Any, **__: Any) -> Pair:
             return self
 
         def check_two_images(self, _: str) -> Pair:
@@ -171,7 +171,7 @@ def test_an_image_before_without_structure_is_left_out_with_the_reason(monkeypat
         monkeypatch.setattr(input_checks, name, lambda _: ())
     monkeypatch.setattr(input_checks, "in_colour", lambda image: image)
     monkeypatch.setattr(input_checks, "_is_radar", lambda *_: False)
-    monkeypatch.setattr(ImagePair, "declare_nodata", lambda pair, _: pair)
+    monkeypatch.setattr(ImagePair, "declare_nodata", lambda pair, *_, **__: pair)
     monkeypatch.setattr(ImagePair, "check_two_images", lambda pair, _: pair)
     pre, post = SimpleNamespace(), SimpleNamespace()
     found = input_checks.check_images(ImagePair(pre, post, ()))  # type: ignore[arg-type]
