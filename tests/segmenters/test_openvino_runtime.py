@@ -10,6 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from block_jobs import OneByOne
+from geotiff import write_geotiff
 from refusals import raises_naming
 from small_segmenters import INPUTS, LEGEND, SCENE, deep_network, network_with_dropout
 from torch import nn
@@ -20,11 +22,11 @@ from deepnets4eo.damage.journal import with_precision
 from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.device import Compute, choose
 from deepnets4eo.errors import InputError, MissingExtraError
-from deepnets4eo.jobs import Journal
+from deepnets4eo.jobs import Journal, Part
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.prediction import PredictOptions, describe, predict
 from deepnets4eo.prediction.plan import make_plan
-from deepnets4eo.rasters import Layer
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters import NetworkSegmenter, create_model, load_run
 from deepnets4eo.segmenters.dropout import DropoutSegmenter
 from deepnets4eo.segmenters.int8_network import MAX_DIFFERENCE
@@ -202,6 +204,28 @@ def test_int8_weights_have_nearly_the_logits_of_onnx_runtime_with_any_number_of_
         found = segmenter.predict_raw(image, margin_px=8)
         assert 0 < np.abs(found - expected).mean() < MAX_DIFFERENCE * expected.std()
         assert np.array_equal(found, segmenter.int8.logits(image, margin_px=8, threads=2, runtime="openvino-int8"))
+
+
+@needs_openvino
+def test_int8_labels_are_the_same_by_threads_in_other_processes_in_parts_and_resumed(tmp_path):
+    run, rng = ShippedModel("buildings").folder, np.random.default_rng(5)
+    image = rng.integers(60, 200, (3, 40, 30)).repeat(12, axis=1).repeat(12, axis=2).astype(np.uint8)
+    scene = Scene.open(image=write_geotiff(tmp_path / "image.tif", image, gsd=0.5))
+    sizes = {"device": "cpu", "runtime": "openvino-int8", "tile_px": 224, "block_px": 64, "threads": 1}
+
+    def label(name, **options):
+        chosen = PredictOptions(probabilities=tmp_path / f"{name}-p.tif", **sizes | options)
+        return predict(run, scene, tmp_path / f"{name}.tif", chosen)
+
+    whole = label("whole", workers=1)
+    assert whole.computed > 3
+    assert len(np.unique(Layer.open(whole.paths["probabilities"]).read()[0])) > 5
+    for part in (2, 1):
+        label("parts", part=Part(part, 2))
+    others = [label("threads", workers=3), label("processes", executor=OneByOne()), label("parts", resume=True)]
+    for other in others:
+        for name, path in other.paths.items():
+            assert path.read_bytes() == whole.paths[name].read_bytes(), name
 
 
 def test_what_the_runtime_cannot_do_is_refused(monkeypatch, tmp_path):
