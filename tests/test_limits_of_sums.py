@@ -140,6 +140,7 @@ def test_the_share_of_water_of_unknown_age_is_of_all_pixels_seen(
     found, findings = permanent.write_proven_water(layer, tmp_path / "proven.tif", scene, mapper)
     assert [finding.values["share"] for finding in findings] == [unproven / 180] * named
     assert (found is layer) is not named
+    assert (tmp_path / "proven.tif").exists() is named
     classes = found.read()[0][0]
     assert ((classes == PERMANENT_WATER).sum(), (classes == DRY).sum()) == (80 - unproven, 100)
     mapper.dates["pre"].shows_lasting = False

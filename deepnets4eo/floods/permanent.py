@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import scipy
+from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import SurfaceRules
 from deepnets4eo.floods.thresholds import NOT_SEEN, PERMANENT_WATER
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Window, blocks
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import CogWriter, Layer, Scene, excess_green
+from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene, excess_green
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,33 @@ def soil_by_date(scene: Scene, mapper: WaterMapper, window: Window) -> tuple[Mas
     """Return ground (h, w) that was brown soil and became darker, and ground that is brown soil and was darker.
 
     Both are empty unless both dates are fine red, green and blue."""
-    first = first_by_appearance(mapper)
-    if first is None:
+    pair = _pair_around(scene, mapper, window)
+    if pair is None:
         nowhere = np.zeros((window.height, window.width), bool)
         return nowhere, nowhere
+    before, after, inner = pair
+    return is_darkened_soil(before, after)[inner], is_darkened_soil(after, before)[inner]
+
+
+def _former_soil(scene: Scene, mapper: WaterMapper, window: Window) -> Mask:
+    """Return only the first of `soil_by_date`."""
+    pair = _pair_around(scene, mapper, window)
+    if pair is None:
+        return np.zeros((window.height, window.width), bool)
+    before, after, inner = pair
+    return is_darkened_soil(before, after)[inner]
+
+
+def _pair_around(
+    scene: Scene, mapper: WaterMapper, window: Window
+) -> tuple[FloatImage, FloatImage, tuple[slice, slice]] | None:
+    """Return both fine images of a window with its surroundings, and where the window is in them; None without a fine pair."""
+    first = first_by_appearance(mapper)
+    if first is None:
+        return None
     wide = window.grow(SoilRules.window_px)
     before, after, _ = read_pair(scene, first, wide)
-    inner = window.within(wide).slices
-    return is_darkened_soil(before, after)[inner], is_darkened_soil(after, before)[inner]
+    return before, after, window.within(wide).slices
 
 
 def first_by_appearance(mapper: WaterMapper) -> str | None:
@@ -83,22 +103,29 @@ def write_proven_water(
     """Write a map whose permanent water is known from a date before, and return it with the finding how much is not known.
 
     Other ground that looks like water after is not known to be dry, flooded or permanent water: it has no data. The map is returned unchanged if
-    nearly all permanent water is known, or if a date before measures water, such as by infrared or radar.
+    nearly all permanent water is known, or if a date before measures water, such as by infrared or radar; then no file is written.
+    Memory: one bit per pixel of blocks with permanent water.
     """
     if first_by_appearance(mapper) is None or not all(mapper.dates[name].shows_lasting for name in mapper.before):
         return labels, ()
     unknown = seen = 0
-    with CogWriter(path, labels.grid, nodata=NOT_SEEN) as writer:
-        for window in writer.windows:
-            classes, valid = labels.read(window)
-            unproven = valid & (classes[0] == PERMANENT_WATER)
-            if unproven.any():
-                unproven &= ~_proven_water(scene, mapper, window)
-            unknown, seen = unknown + int(unproven.sum()), seen + int(valid.sum())
-            writer.write(window, np.where(valid & ~unproven, classes[0], NOT_SEEN).astype(np.uint8))
+    unproven_in: dict[Window, NDArray[np.uint8]] = {}  # one bit per pixel
+    for window in blocks(labels.shape, BLOCK_PX):
+        classes, valid = labels.read(window)
+        unproven = valid & (classes[0] == PERMANENT_WATER)
+        if unproven.any():
+            unproven &= ~_proven_water(scene, mapper, window)
+            unproven_in[window] = np.packbits(unproven)
+        unknown, seen = unknown + int(unproven.sum()), seen + int(valid.sum())
     share = unknown / max(seen, 1)
     if share < SoilRules.min_unknown_share:
         return labels, ()
+    with CogWriter(path, labels.grid, nodata=NOT_SEEN) as writer:
+        for window in writer.windows:
+            classes, valid = labels.read(window)
+            if (bits := unproven_in.get(window)) is not None:
+                valid &= ~np.unpackbits(bits, count=valid.size).astype(bool).reshape(valid.shape)
+            writer.write(window, np.where(valid, classes[0], NOT_SEEN).astype(np.uint8))
     return Layer.open(path), (Finding("age_of_water_unknown", "note", {"share": share}),)
 
 
@@ -107,7 +134,7 @@ def _proven_water(scene: Scene, mapper: WaterMapper, window: Window) -> Mask:
     wide = window.grow(mapper.tiling.halo_px)
     sample = scene.read(wide)
     known, _ = mapper.known_water(sample)
-    known &= ~soil_by_date(scene, mapper, wide)[0]
+    known &= ~_former_soil(scene, mapper, wide)
     for name in mapper.before:
         if not mapper.dates[name].is_image:
             known |= np.nan_to_num(sample[name][0]) != 0

@@ -24,7 +24,7 @@ from deepnets4eo.floods.ground_pattern import PATTERN_PX, same_pattern
 from deepnets4eo.floods.layer_names import POST
 from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.optical import SurfaceRules, crowns
-from deepnets4eo.floods.permanent import first_by_appearance, soil_by_date
+from deepnets4eo.floods.permanent import first_by_appearance, read_pair, soil_by_date
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
 from deepnets4eo.grid import Window, crop, grow_shapes
 from deepnets4eo.outputs import Finding, Phrase
@@ -281,9 +281,8 @@ def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: ND
     if first is None:
         return np.zeros((window.height, window.width), bool)
     wide = window.grow(PATTERN_PX)
-    sample = scene.read(wide, [first, POST])
-    before, after = (np.nan_to_num(sample[name]) for name in (first, POST))
-    ground = sample["valid"] & ~np.isnan(sample[first][0]) & ~crowns(after)
+    before, after, both_seen = read_pair(scene, first, wide)
+    ground = both_seen & ~crowns(after)
     if outlines is not None:
         grid = crop(scene.grid, wide)
         near = outlines[shapely.intersects(outlines, grid.extent.geom)]
