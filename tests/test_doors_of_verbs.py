@@ -43,6 +43,8 @@ WHOLE_VERBS = {  # of a case: the words of a verb that reads its file, {file}; {
     "dry ground without data": "flood {pre} {image} --permanent-water {file} --out {out}",
     "resampled classes as depths": "flood {pre} {image} --permanent-water {file} --out {out}",
     "depths without dry ground": "damage - {image} {outlines} --prior flood:m={file} --out {out}",
+    "heights as an image": "damage - {file} {outlines} --out {out}",
+    "heights in feet as an image": "damage - {file} {outlines} --out {out}",
 }
 
 
@@ -126,5 +128,6 @@ def test_every_guard_runs_in_a_whole_verb() -> None:
     elsewhere = {  # in tests of their own, here and in `test_doors`
         "colour table", "no position", "collar", "band of heights in feet", "feet", "-9999", "scores of -9999", "labels without position",
         "another order of classes", "a class that is nodata", "half of a surface model is 0",
+        "heights without a name",
     }  # fmt: skip
     assert {*WHOLE_VERBS} | elsewhere == {name for name, case in CASES.items() if case.guards}

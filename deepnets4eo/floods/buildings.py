@@ -256,6 +256,11 @@ def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> L
     water, post : labels of water; red, green and blue after, on the same grid
     pixel_m : side of a pixel, metres
     path : the raster to write
+
+    Returns
+    -------
+    Layer
+        The written raster, void where ground may be wet or dry.
     """
     halo = round(SurfaceRules.near_water_m / pixel_m) + 1
     with CogWriter(path, water.grid, nodata=NOT_SEEN) as writer:

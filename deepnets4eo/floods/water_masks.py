@@ -66,7 +66,17 @@ def open_new_water(source: str, grid: Grid) -> Layer:
 
 
 def is_flood_map(source: str) -> bool:
-    """Return whether a raster has the legend of a map that was made from images, whose dry ground may be hidden; a mask or depths state it."""
+    """Return whether a raster has the legend of a map that was made from images, whose dry ground may be hidden; a mask or depths state it.
+
+    Parameters
+    ----------
+    source : the raster
+
+    Returns
+    -------
+    bool
+        True if its legend has a class of new water.
+    """
     legend = Layer.open(source, labels=True).legend
     return legend is not None and any(name in NEW_WATER for name in legend.names)
 
