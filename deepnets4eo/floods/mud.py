@@ -35,7 +35,6 @@ from deepnets4eo.tiling import Packed, spread_windows
 FEATURES = ("covers", "rough", "moved", "connected")
 CARD = "mud.yaml"
 MIN_SEEN = 0.5  # share of a window that both dates show
-AT_ONCE = 1 << 13  # values whose distances stay in the cache of a core
 
 
 @dataclass(frozen=True)
@@ -355,20 +354,8 @@ def _colours(values: NDArray[np.floating], rng: np.random.Generator) -> Floats:
 
 
 def _nearest(values: NDArray[np.floating], centres: Floats) -> NDArray[np.intp]:
-    """Return the number (N,) of the nearest centre (K, C) of each value (C, N); one by one, as a tree of so few takes ten times as long."""
-    numbers = np.zeros(values.shape[1], np.intp)
-    for start in range(0, len(numbers), AT_ONCE):
-        some, own = values[:, start : start + AT_ONCE].astype(np.float64), numbers[start : start + AT_ONCE]
-        least, away, step = np.full(len(own), np.inf), np.empty(len(own)), np.empty(len(own))
-        for number, centre in enumerate(centres):
-            away[:] = 0
-            for band, middle in zip(some, centre, strict=True):
-                np.subtract(band, middle, out=step)
-                step *= step
-                away += step
-            own[away < least] = number
-            np.minimum(least, away, out=least)
-    return numbers
+    """Return the number (N,) of the nearest centre (K, C) of each value (C, N), one by one: a tree of so few takes three times as long."""
+    return np.asarray(scipy.cluster.vq.vq(values.T.astype(np.float64), centres)[0], np.intp)
 
 
 def _near(mask: Mask, reach_px: float) -> Mask:
