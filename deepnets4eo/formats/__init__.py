@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         check_online,
         is_remote,
         lies_beside,
+        missing_error,
         offline,
         user_files,
     )
@@ -61,6 +62,7 @@ else:
                 "check_online",
                 "is_remote",
                 "lies_beside",
+                "missing_error",
                 "offline",
                 "user_files",
             ],

@@ -100,8 +100,15 @@ def check_exist(sources: Iterable[str]) -> None:
         if text != "-" and not is_remote(text) and not set(text) & set("*?[#") and not _exists(text)
     ]  # fmt: skip
     if missing:
-        verb = "does not exist" if len(missing) == 1 else "do not exist"
-        raise InputError(f"{', '.join(missing)} {verb}. Check the path.")
+        raise missing_error(*missing)
+
+
+def missing_error(*names: str) -> InputError:
+    """Return the error for files and folders that do not exist, with the remedy for names that GDAL has for layers within files."""
+    verb = "does not exist" if len(names) == 1 else "do not exist"
+    within = any(":" in Path(name).name for name in names)
+    inner = " Names of layers within files (NETCDF:…) are not read: translate the layer first." * within
+    return InputError(f"{', '.join(names)} {verb}. Check the path.{inner}")
 
 
 def _exists(word: str) -> bool:

@@ -34,6 +34,7 @@ from deepnets4eo.formats import (
     clear_messages,
     envi,
     is_remote,
+    missing_error,
     open_raster,
     parse_zarr,
     warn_of_left_out,
@@ -82,8 +83,7 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
             raise InputError(f"no file matches {text}. Check the pattern.")
         return tiles
     if not is_remote(text) and not path.exists():
-        inner = " Names of layers within files (NETCDF:…) are not read: translate the layer first." * (":" in path.name)
-        raise InputError(f"{text} does not exist. Check the path.{inner}")
+        raise missing_error(text)
     return [str(envi.image_file(path)) if envi.is_header(path) else text]
 
 

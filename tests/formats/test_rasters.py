@@ -13,7 +13,7 @@ from refusals import raises_naming
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import allow_user_files, open_raster, rasters
+from deepnets4eo.formats import allow_user_files, check_exist, open_raster, rasters
 from deepnets4eo.formats.drivers import raster_driver
 from deepnets4eo.rasters import Layer
 
@@ -238,6 +238,17 @@ def test_a_file_called_as_a_prefix_of_gdal_is_that_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_tif(tmp_path / "NETCDF:a", 4)
     assert (Layer.open("NETCDF:a").read()[0] == 4).all()
+
+
+@pytest.mark.parametrize(
+    "refuse", [Layer.open, lambda name: check_exist(["b.tif", name])], ids=["raster", "inputs of a job"]
+)
+def test_a_name_of_a_layer_within_a_file_has_its_remedy(refuse):
+    with raises_naming(InputError, "NETCDF:a.nc:ndvi", "translate the layer"):
+        refuse("NETCDF:a.nc:ndvi")
+    with raises_naming(InputError, "a.tif") as error:
+        refuse("a.tif")
+    assert "layer" not in str(error.value)
 
 
 def test_an_address_that_the_user_gave_is_read_and_nothing_else_there(tmp_path, server):
