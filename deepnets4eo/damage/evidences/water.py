@@ -22,6 +22,7 @@ from deepnets4eo.damage.site.site import Site, WaterAround
 from deepnets4eo.damage.site.work import WATER
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.floods import (
+    BuildingWater,
     Recognition,
     SurfaceRules,
     WaterMapper,
@@ -137,11 +138,8 @@ def find_water(site: Site) -> WaterAround | None:
         folder.mkdir(parents=True, exist_ok=True)
         recognition, doubt, unproven = None, None, None
         if settings.water is not None:
-            water, source, is_new = (
-                _given_water(settings.water, post.grid, folder / MAPPED),
-                file_name_of(settings.water),
-                True,
-            )
+            water, source = _given_water(settings.water, post.grid, folder / MAPPED), file_name_of(settings.water)
+            is_new = True
         else:
             water, source = _seen_water(site, folder, settings.workers), "seen in the images"
             is_new = _shows_water(site, "pre")
@@ -164,10 +162,8 @@ def find_water(site: Site) -> WaterAround | None:
         on_page, states_dry = None, False
         if settings.water is not None:
             states_dry = not is_flood_map(settings.water)
-            if not states_dry and (visible := _visible_water(site, settings.water, folder)) is not None:
-                pixel_m = _pixel_m(visible.grid, post)
-                seen = water_around(visible, outlines, reach_m=reach_m, pixel_m=pixel_m, workers=settings.workers)
-                around = around.doubted_by(seen)
+            if not states_dry:
+                around = _doubt_hidden_ground(around, site, settings.water, folder)
             on_page = ShownWater.of_file(settings.water, post.grid)
         elif is_new and not (recognition is not None and recognition.small):
             on_page = ShownWater.of_labels(water, post.grid)
@@ -263,10 +259,12 @@ def _given_water(source: str, grid: Grid, labels: Path) -> Layer:
     return Layer.open(labels)
 
 
-def _visible_water(site: Site, source: str, folder: Path) -> Layer | None:
-    """Return a flood map without the ground near its flood that POST hides; None if POST is no fine colour image."""
+def _doubt_hidden_ground(around: BuildingWater, site: Site, source: str, folder: Path) -> BuildingWater:
+    """Return the buildings of a flood map with "no" as "not known" where POST hides ground near the flood; unchanged if POST is no fine colour image."""
     if not _shows_water(site, "post"):
-        return None
-    dates = _dates(site, surfaces_alone=True)
+        return around
+    dates, reach_m, workers = _dates(site, surfaces_alone=True), site.position.reach_m, site.settings.workers
+    pixel_m = _pixel_m(dates.grid, site.post)
     flood = _given_water(source, dates.grid, folder / "water_given.tif")
-    return write_seen_water(flood, dates.layers["post"], _pixel_m(dates.grid, site.post), folder / SEEN)
+    visible = write_seen_water(flood, dates.layers["post"], pixel_m, folder / SEEN)
+    return around.doubted_by(water_around(visible, site.outlines, reach_m=reach_m, pixel_m=pixel_m, workers=workers))
