@@ -76,7 +76,7 @@ class ImagePair:
         """Open both images, or only the post image.
 
         gsd_m : size of a pixel of images without CRS, metres
-        as_shown : for numbers of 8 bits as brightness (`Layer.as_shown`)
+        as_shown : for images that a camera or a radar took: numbers of 8 bits as brightness (`Layer.as_shown`), and heights are refused
 
         Errors: InputError for an image whose numbers represent colours, or that cannot be read.
         """
