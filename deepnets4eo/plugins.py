@@ -62,9 +62,8 @@ def foreign_versions() -> dict[str, str]:
             if (module := _package_of(entry)) == "deepnets4eo":
                 continue
             package = (module, "") if entry.dist is None else (entry.dist.name, entry.dist.version)
-            stated = (
-                None if entry.dist is None else entry.dist.read_text("top_level.txt")
-            )  # a package may install helpers next to its module
+            # A package may install helpers next to its module
+            stated = None if entry.dist is None else entry.dist.read_text("top_level.txt")
             modules.setdefault(package, set()).update([module, *(stated or "").split()])
     return {name: f"{version}+{modules_hash(sorted(names))}" for (name, version), names in sorted(modules.items())}
 

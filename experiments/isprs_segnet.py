@@ -216,7 +216,7 @@ def site_table(
 ) -> list[NetworkRow]:
     """Return the rows of a site of the samples: of a fixed number of steps, or until the validation score no longer rises.
 
-    A width that is given is in the rows' names, so that they are kept next to those of the usual width.
+    If a width is given, the names of the rows state it, so that their results are kept next to the results of the usual width.
     """
     epochs = segnet_samples.LONG_EPOCHS if long else segnet_samples.EPOCHS
     every = rows(True, epochs, width=width or segnet_samples.WIDTH, heights=site.heights or (NDSM, 1))
@@ -229,7 +229,7 @@ def site_table(
 
 
 def _with_width(one: NetworkRow, width: int) -> NetworkRow:
-    """Return a row whose name, and those of its streams, state the width."""
+    """Return a row that states the width in its name and in the names of its streams."""
     named = replace(one.row, name=f"{one.row.name}, width {width}")
     return replace(one, row=named, streams=tuple(f"{name}, width {width}" for name in one.streams))
 

@@ -279,7 +279,7 @@ def _with_map(run: Path, scenes: BenchmarkScenes, legend: Legend, out: Path, wor
 
 @dataclass(frozen=True)
 class Study:
-    """What the networks are compared on: folds of scenes in a legend, and the published scores beside them."""
+    """Folds of scenes in a legend on which the networks are compared, and the published scores."""
 
     title: str
     folds: Sequence[BenchmarkScenes]
@@ -303,7 +303,7 @@ class Study:
         return cls("OSM on the miniature city (SYNTHETIC)", [scenes], legend, MAIN, card.published)
 
     def zeros(self) -> list[Zero]:
-        """What needs no training."""
+        """Scores without training: the largest class and, of a real site, the map itself."""
         return [largest_class_of_folds(self.folds, self.legend), *([map_itself(self.folds)] if self.site else [])]
 
 

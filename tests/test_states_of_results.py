@@ -67,7 +67,7 @@ def test_areas_without_all_nodes_are_left_out_and_their_ground_is_unknown(caplog
     assert unknown is not None
     assert [shape.bounds for shape in unknown] == [(0, 0, 2, 2)]
     (message,) = caplog.messages
-    assert message.startswith("1 area of a.osm are left out")
+    assert message.startswith("1 area of a.osm left out")
     whole = areas(tainted=["no"] * 3)
     assert _whole_areas(whole, "a.osm")[0] is whole
     assert _whole_areas(whole, "a.osm")[1] is None

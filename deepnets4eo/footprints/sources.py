@@ -168,7 +168,7 @@ def _left_out(lacking: Mask, name: str) -> Mask:
     """Return (N,) the outlines without all their nodes, with a warning if there are any."""
     if lacking.any():
         log.warning(
-            "%s of %s are left out: nodes of their ways were not sent or are not in the file. Take a larger extract, or one "
+            "%s of %s left out: nodes of their ways were not sent or are not in the file. Take a larger extract, or one "
             "with complete ways.",
             count_of(int(lacking.sum()), "outline"), name,
         )  # fmt: skip

@@ -187,7 +187,7 @@ def _whole_areas(table: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, 
     if not lacking.any():
         return table, None
     _log.warning(
-        "%s of %s are left out, and their ground is unknown: nodes of their ways are not in the file. Take a larger extract, or one with "
+        "%s of %s left out, with unknown ground: nodes of their ways are not in the file. Take a larger extract, or one with "
         "complete ways.", count_of(int(lacking.sum()), "area"), name,
     )  # fmt: skip
     return table[~lacking], table[lacking].geometry.envelope
