@@ -76,7 +76,7 @@ def check(
         raise InputError("--split, --layer and --thorough belong to a dataset. Name it with --dataset.")
     inspections = [_inspect(path, chosen, card, split, thorough=thorough) for path in paths]
     lines, apart = overlaps(inspections)
-    silent = json is not None and is_stdout(json)
+    silent = is_stdout(json)
     show_inspections(inspections, lines, apart, err=silent)
     if lines:  # as the images and outlines of a damage map
         ask_for_hazard()

@@ -9,7 +9,7 @@ import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Json, Out, Overwrite
-from deepnets4eo.cli.output import echo, new_output, own_command, show_json, show_result
+from deepnets4eo.cli.output import echo, is_stdout, new_output, own_command, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import key, option_group
 from deepnets4eo.outputs import InLanguage
@@ -68,7 +68,7 @@ def compare(
         paths = write_comparison(comparison, out, language=options.language)
     if json is not None:
         show_json(summary_of(comparison), json)
-    show_result(comparison.headline(), *paths, err=str(json) == "-")
+    show_result(comparison.headline(), *paths, err=is_stdout(json))
 
 
 def draw_differences(first: str, second: str, out: Path, looks: int, *, overwrite: bool) -> None:

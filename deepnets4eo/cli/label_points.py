@@ -95,7 +95,7 @@ def label_points(
         return
     with who.executor() as executor, progress("label-points") as advance:
         result = job.run(advance, executor)
-    silent = json is not None and is_stdout(json)
+    silent = is_stdout(json)
     if json is not None:
         show_json(result.to_dict(), json)
     show_result(result.summary(), result.path, err=silent)

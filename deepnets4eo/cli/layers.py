@@ -10,7 +10,7 @@ from typer import Argument, Option
 from deepnets4eo.change import RefineOptions, TransitionOptions
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Device, Gsd, Json, Out, Overwrite, Resume, Workers
-from deepnets4eo.cli.output import echo, new_output, progress, show_json, show_result
+from deepnets4eo.cli.output import echo, is_stdout, new_output, progress, show_json, show_result
 from deepnets4eo.options import key, option_group, split_names
 
 
@@ -256,7 +256,7 @@ def transitions(
     table = write_cover_table(pre, post, out, options, seed=options.seed, overwrite=overwrite)
     if json is not None:
         show_json({"intervals": table.method, "transitions": table.table().to_dict("records")}, json)
-    show_result(table.headline(), out, err=str(json) == "-")
+    show_result(table.headline(), out, err=is_stdout(json))
 
 
 def embeddings(

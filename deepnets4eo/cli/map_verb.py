@@ -40,7 +40,7 @@ def run_map(
         assert job.output.part is not None
         echo(part_is_done(job.output.part, job.output.out))
         return
-    silent = json is not None and is_stdout(json)
+    silent = is_stdout(json)
     if json is not None:
         show_json(result.summary, json)
     echo(f"Open report.html in a browser, {job.name}.gpkg in QGIS.", err=silent)

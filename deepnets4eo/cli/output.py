@@ -139,9 +139,9 @@ def ask_on_terminal() -> Callable[[str], str] | None:
     return lambda question: str(typer.prompt(visible(question), default="", show_default=False, err=True))
 
 
-def is_stdout(target: str | Path) -> bool:
-    """Return True for `-`."""
-    return Path(target) == STDOUT
+def is_stdout(target: str | Path | None) -> bool:
+    """Return whether a target is `-`, standard output."""
+    return target is not None and Path(target) == STDOUT
 
 
 def show_json(value: Any, target: str | Path) -> None:

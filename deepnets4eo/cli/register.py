@@ -9,7 +9,7 @@ import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Json, Overwrite
-from deepnets4eo.cli.output import echo, end_with_findings, show_json, show_result
+from deepnets4eo.cli.output import echo, end_with_findings, is_stdout, show_json, show_result
 from deepnets4eo.registration import RegisterOptions
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def register(
     registered = pair.register(options)
     registration = registered.registration
     alignment = None if outlines is None else align_footprints(registered.pre, outlines, seed=options.seed)
-    silent = str(json) == "-"
+    silent = is_stdout(json)
     if not silent:
         for line in _lines(registration) + (alignment.lines(registration.unit) if alignment else []):
             echo(line)

@@ -11,7 +11,7 @@ from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.series import SeriesInputs, SeriesProducts
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import DryRun, Event, Json, Overwrite, WhoWorks
-from deepnets4eo.cli.output import echo, new_output, progress, show_json, show_result
+from deepnets4eo.cli.output import echo, is_stdout, new_output, progress, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import SeriesEvent
 
@@ -84,7 +84,7 @@ def series(
         return
     with who.executor() as executor, progress("series") as advance:
         ranking, paths = job.run(advance, executor)
-    show_result(ranking.headline(), *paths, err=str(json) == "-")
+    show_result(ranking.headline(), *paths, err=is_stdout(json))
     if json is not None:
         show_json(_rows(ranking.table), json)
 

@@ -19,7 +19,7 @@ HEIGHT_ROLES = {"height", "ground", "ndsm"}
 MAX_SHARE_OF_ONE = 1.5  # the largest value of reflectances, probabilities and other shares of one, with what calibration leaves above it
 # Largest correlation of pixels next to each other in a window: 0.96 and 0.99 of a surface and a terrain model of 2 m, 0.95 of a synthetic
 # city; 0.75 to 0.94 of radar in dB (four chips of Sentinel-1 of 512² pixels, five of 120²). It tells heights only from radar: grey images of
-# 0.3 to 1 m have 0.82 to 0.99 (39 means of bands and 2 panchromatic ones, 30 November 2026), and are reported too if their numbers are fractional.
+# satellites, aircraft and drones have 0.82 to 0.99 (39 means of bands and 2 panchromatic ones, 30 November 2026), and are reported too if fractional.
 MIN_CORRELATION = 0.945
 FAR_M, NEAREST_PERCENT = 10.0, 1.0  # metres from 0, beyond which all but one percent of the heights are
 CATEGORY_LAYERS = {"osm", "clicks", "mask"}  # of scenes: numbers of classes, or drawn masks
