@@ -13,7 +13,7 @@ import numpy as np
 
 from deepnets4eo.cards.catalog import CardKind
 from deepnets4eo.cards.quantity import Quantity
-from deepnets4eo.display import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
+from deepnets4eo.display import MAX_NAMES, ColorRow, Summary, WithSummary, count_text, list_and_count, list_names
 from deepnets4eo.errors import InputError, LabelError, Reading, check_choice, name_hint
 from deepnets4eo.files import parse_json, read_yaml
 from deepnets4eo.options import Unknown, normalise_name
@@ -297,8 +297,7 @@ class Legend(WithSummary):
 def _list_counts(counts: Mapping[Any, int], most: int = 10) -> str:
     """Return the keys with the highest counts, and their counts, in words."""
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    text = ", ".join(f"{key} ({count} px)" for key, count in ordered[:most])
-    return text + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
+    return list_and_count([f"{key} ({count} px)" for key, count in ordered], most)
 
 
 def _check_byte_range(legend: Legend) -> None:

@@ -96,6 +96,15 @@ def list_names(names: Sequence[str], most: int = MAX_NAMES) -> str:
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
+def list_and_count(names: Sequence[str], most: int) -> str:
+    """Return the first names, and how many more there are.
+
+    >>> list_and_count(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def _clean(text: object) -> str:
     """One line of printable characters, shortened in the middle."""
     line = "".join(

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards import Legend, LegendClass
+from deepnets4eo.display import list_names
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json, read_yaml
 from deepnets4eo.grid import Window, overlap_share
@@ -141,10 +142,7 @@ def _reason(split: Mapping[str, Any]) -> str:
         return "it learnt from all of its scenes. Score it on other scenes, without --withheld."
     whole = [name for name, parts in split.get("scenes", {}).items() if parts == ["val"]]
     if whole:
-        return (
-            f"it withheld whole scenes ({', '.join(whole[:5])}{', …' if len(whole) > 5 else ''}). "
-            "Score those, without --withheld."
-        )
+        return f"it withheld whole scenes ({list_names(whole, 5)}). Score those, without --withheld."
     return f"there is no folder {SplitMap.folder}. Train it again."
 
 

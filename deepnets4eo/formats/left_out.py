@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from deepnets4eo.display import list_and_count
+
 log = logging.getLogger(__name__)
 
 MAX_NAMED = 5
@@ -52,10 +54,9 @@ def report_left_out(folder: str, names: Collection[str], count: int, what: str, 
 
 @lru_cache(maxsize=256)
 def _log(folder: str, names: tuple[str, ...], count: int, what: str, remedy: str) -> None:
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     log.warning(
-        "%d of %d %ss in %s %s left out: %s%s. %s", len(names), count, what, folder, "are" if len(names) > 1 else "is",
-        ", ".join(names[:MAX_NAMED]), more, remedy,
+        "%d of %d %ss in %s %s left out: %s. %s", len(names), count, what, folder, "are" if len(names) > 1 else "is",
+        list_and_count(names, MAX_NAMED), remedy,
     )  # fmt: skip
 
 

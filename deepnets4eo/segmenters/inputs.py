@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask
+from deepnets4eo.display import list_names
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import gsd_m as sides_m
 from deepnets4eo.rasters import Layer, Scene, Source, band_key, colour_positions, valid_pixels
@@ -35,6 +36,7 @@ MAX_SQUARE = 1.1  # ratio of the sides of a pixel that is named by one size
 GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
 RANGE_FACTOR = 4.0  # beyond this many times the span of training, values are of another kind
 BYTE = 255
+NAMED = 8  # bands in a message
 ANY_VALUES = "any"  # units of layers whose usual values are unknown, as of networks of others
 FLAT = 1e-6  # of the size of values, up to 1: a smaller spread is rounding
 LARGEST = 1e30  # of unscaled layers: no value is refused by its size
@@ -393,9 +395,7 @@ def _mean_and_deviation(values: Floats, far_spans: float) -> tuple[float, float]
 def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:
     source = f"layer {name!r} ({layer.source})"
     if layer.count != len(expected.bands):
-        problem = (
-            f"{source} has {layer.count} bands, training had {len(expected.bands)} {_list_names(expected.bands)}; "
-        )
+        problem = f"{source} has {layer.count} bands, training had {len(expected.bands)} ({list_names(expected.bands, NAMED)}); "
         if "#" in layer.source and len(expected.bands) in layer.shape:
             return [f"{problem}its axes seem to be in another order: name them, e.g. {layer.source}:bhw"]
         return [f"{problem}give a file of these, e.g. taken out with gdal_translate -b 1 -b 2 …"]
@@ -412,7 +412,7 @@ def name_problems(source: str, expected: Sequence[str], names: Sequence[str]) ->
     same = sorted(a for a, _ in pairs) == sorted(b for _, b in pairs)
     what = "in the order" if same else "named"
     return [
-        f"{source} has bands {what} {_list_names(names)}, training had {_list_names(expected)}; reorder or choose bands"
+        f"{source} has bands {what} ({list_names(names, NAMED)}), training had ({list_names(expected, NAMED)}); reorder or choose bands"
     ]
 
 
@@ -437,8 +437,3 @@ def range_problems(source: str, expected: LayerInput, seen: ValueRange | None, d
         f"{source} has {dtype} values from {seen}, training had {expected.dtype} values from "
         f"{expected.low:.4g} to {expected.high:.4g}{unit}; convert them to the same kind{scaled}"
     ]
-
-
-def _list_names(names: Sequence[str]) -> str:
-    text = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"({text})"

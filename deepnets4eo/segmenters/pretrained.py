@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from deepnets4eo.cards import run_path
+from deepnets4eo.display import list_and_count
 from deepnets4eo.errors import InputError, Reading
 from deepnets4eo.rasters import spectral_bands
 from deepnets4eo.segmenters.by_wavelength import make_patches
@@ -35,6 +36,7 @@ SUFFIX = ".safetensors"
 COUNTER = "num_batches_tracked"  # which inference does not use
 BANDS = "bands"  # of a file's metadata: names with commas between
 DEVIATION = "deviation"  # of a file's metadata: that of the values which its first layer took, where it was not 1
+NAMED = 3  # tensors in a message
 POSITIONS = "pos_embed"
 PATCHES = "patch_embed.proj.weight"
 COLOURS = ("red", "green", "blue")  # what files of three bands show where they do not say it
@@ -100,8 +102,8 @@ class Loaded:
         number = len(self.loaded) + len(self.fitted)
         parts = [f"{self.source}: {number} of {number + len(self.missing)} weights of the encoder loaded"]
         parts += [f"{name} {how}" for name, how in self.fitted.items()]
-        parts += [f"random from the start: {_some(self.missing)}"] if self.missing else []
-        parts += [f"not used: {_some(self.left)}"] if self.left else []
+        parts += [f"random from the start: {list_and_count(self.missing, NAMED)}"] if self.missing else []
+        parts += [f"not used: {list_and_count(self.left, NAMED)}"] if self.left else []
         parts += [self.unnamed] if self.unnamed else []
         return "; ".join(parts) + "."
 
@@ -391,11 +393,5 @@ def _check(report: Loaded, expected: Mapping[str, Tensor], tensors: Mapping[str,
     name = report.missing[0]
     raise InputError(
         f"weights {report.source} lack {len(report.missing)} of the {len(expected)} tensors of the encoder, as {name!r} of shape "
-        f"{tuple(expected[name].shape)}; they are of another network (it has {_some(sorted(tensors))}). Name the encoder of these weights."
+        f"{tuple(expected[name].shape)}; they are of another network (it has {list_and_count(sorted(tensors), NAMED)}). Name the encoder of these weights."
     )
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    """Return a few names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from deepnets4eo.display import list_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters import Layer, layer_names, metres_of, name_band, role_indices, same_unit
 from deepnets4eo.segmenters import GSD_FACTOR, ValueRange, scene_gsd_m
@@ -67,7 +68,7 @@ def _is_height(name: str, layer: Layer) -> bool:
 
 def _say_scenes(names: Sequence[str], numbers: Sequence[int]) -> str:
     """Describe in words how many scenes there are, and which."""
-    listed = ", ".join(names[number] for number in numbers[:NAMED]) + (", …" if len(numbers) > NAMED else "")
+    listed = list_names([names[number] for number in numbers], NAMED)
     return f"{len(numbers)} scene{'s' * (len(numbers) != 1)} ({listed})"
 
 
@@ -212,5 +213,4 @@ def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[st
 
 def _band_text(layer: Layer) -> str:
     """Return the bands of a layer as the file names them, or as their colours."""
-    names = layer.band_names if _is_named(layer) else layer.colour_roles or []
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return list_names(layer.band_names if _is_named(layer) else layer.colour_roles or [], 8)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepnets4eo.cards import Legend
+from deepnets4eo.display import list_and_count
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import named_path, write_yaml
 from deepnets4eo.formats import warn_of_left_out
@@ -68,10 +69,9 @@ class ImageMaskFolders:
         alone = [str(images[name]) for name in images if name not in masks]
         alone += [str(masks[name]) for name in masks if name not in images]
         if alone:
-            more = f" and {len(alone) - MAX_NAMED} more" if len(alone) > MAX_NAMED else ""
             raise InputError(
                 f"{len(alone)} of {len(images)} images and {len(masks)} masks have no partner of the same name: "
-                f"{', '.join(alone[:MAX_NAMED])}{more}. Name each mask like its image, as in 17.jpg and 17.png, or move these files away."
+                f"{list_and_count(alone, MAX_NAMED)}. Name each mask like its image, as in 17.jpg and 17.png, or move these files away."
             )
         return {name: (images[name], masks[name]) for name in sorted(images)}
 

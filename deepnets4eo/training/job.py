@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.cards import CardKind, DatasetCard, recipe_path
 from deepnets4eo.device import check_devices
+from deepnets4eo.display import list_and_count
 from deepnets4eo.errors import InputError, OtherJobError, Reading, RunError
 from deepnets4eo.evaluation.comparison import write_mean_scores
 from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, sha256, write_json
@@ -351,9 +352,8 @@ def check_data_files(recipe: Recipe, out: Path, note: Path) -> None:
     kinds = {Path(path).suffix for path in noted}
     changed += sorted({str(path) for path in _data_files(recipe, out) if path.suffix in kinds} - noted.keys())
     if changed:
-        more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
         raise OtherJobError(
-            f"{', '.join(changed[:NAMED])}{more}: changed since the training in {out} began, so that its scores cannot be "
+            f"{list_and_count(changed, NAMED)}: changed since the training in {out} began, so that its scores cannot be "
             f"compared. Train again into another --out; if they do not matter, delete {note} and resume.", changed,
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.cards import VOID, Legend, LegendClass
+from deepnets4eo.display import list_and_count
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import LABELS_READ_PX, blocks
 from deepnets4eo.prefetch import in_order
@@ -246,12 +247,9 @@ def check_known(legend: Legend, content: MaskContent, where: str) -> None:
     if not unknown:
         return
     counts = {key: content.pixels[key] for key in unknown}
-    listed = ", ".join(
-        f"{key_text(key)} ({counts[key]:,} px, e.g. {content.files[key]})" for key in unknown[:MAX_LISTED]
-    )
-    more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
+    listed = [f"{key_text(key)} ({counts[key]:,} px, e.g. {content.files[key]})" for key in unknown]
     raise InputError(
-        f"the masks have {len(unknown)} colours or values that the legend {where} lacks: {listed}{more}. Add them to a legend file "
+        f"the masks have {len(unknown)} colours or values that the legend {where} lacks: {list_and_count(listed, MAX_LISTED)}. Add them to a legend file "
         f"and give it with --set legend=FILE (deepnets4eo datasets --legends {where} prints one to edit), leave them out of "
         "the training with --set data.unknown_labels=void, or leave out --set legend: then the legend is written from the masks."
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.addresses import name_of
 from deepnets4eo.cards import VOID, SplitPart
+from deepnets4eo.display import list_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import MIN_BANDS, describe_negative
 from deepnets4eo.rasters import BandMoments, Layer, Outliers, Scene, find_outliers
@@ -167,8 +168,7 @@ def _empty_bands(layer: Layer) -> str:
     empty = [band for band in layer.bands if not layer.subset([band]).thumbnail(WINDOW_PX)[1].any()]
     if not empty or len(empty) == layer.count:
         return ""
-    listed = f"{', '.join(map(str, empty[:8]))}{', …' if len(empty) > 8 else ''}"
-    return f", because no pixel of band {listed} has a value: leave such bands out with data.bands"
+    return f", because no pixel of band {list_names([*map(str, empty)], 8)} has a value: leave such bands out with data.bands"
 
 
 def _warn_of_outliers(
@@ -301,8 +301,8 @@ def _layer_input(split: DataSplit[Any], name: str, moments: BandMoments, pixels:
 def _warn_of_constant(name: str, layer: Layer, bands: Sequence[int], values: NDArray[np.float64]) -> None:
     """Say which bands have one value in all that is learnt from."""
     if bands:
-        listed = ", ".join(f"{layer.band_names[band]} ({values[band]:.4g})" for band in bands[:NAMED])
+        listed = list_names([f"{layer.band_names[band]} ({values[band]:.4g})" for band in bands], NAMED)
         log.warning(
-            "Layer %r has one value in all training pixels of %s%s: nothing is learnt from it, and where the run is used it is taken "
-            "as that value. Leave it out with data.bands.", name, listed, ", …" if len(bands) > NAMED else "",
+            "Layer %r has one value in all training pixels of %s: nothing is learnt from it, and where the run is used it is taken "
+            "as that value. Leave it out with data.bands.", name, listed,
         )  # fmt: skip

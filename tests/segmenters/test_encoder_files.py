@@ -226,6 +226,31 @@ def test_one_key_trains_on_the_features_of_others_and_the_run_needs_no_file(kind
     assert segmenter.module.patch_scores(patches).argmax() == 1
 
 
+@pytest.mark.parametrize(
+    ("sizes", "refused"),
+    [
+        ({}, False),
+        ({"patch_px": 1}, False),
+        ({"patch_px": 64}, False),
+        ({"width": 1, "heads": 1, "hidden": 1}, False),
+        ({"patch_px": 0}, True),
+        ({"patch_px": 65}, True),
+        ({"width": 0}, True),
+        ({"hidden": 0}, True),
+        ({"heads": 5}, True),
+    ],
+)
+def test_sizes_are_those_of_an_encoder(sizes: dict[str, int], refused: bool) -> None:
+    found = TransformerSizes(
+        **({"kind": "ViT", "width": 8, "depth": 1, "heads": 2, "hidden": 16, "patch_px": 8} | sizes)
+    )
+    if refused:
+        with raises_naming(InputError, "file.safetensors", "sizes that no encoder has"):
+            found._checked("file.safetensors")
+    else:
+        assert found._checked("file.safetensors") is found
+
+
 def test_files_of_other_networks_and_versions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"
 

@@ -187,6 +187,13 @@ def test_facts_that_are_not_of_the_graph_are_refused(tmp_path: Path, change: dic
         Int8Network(file).logits(IMAGE)
 
 
+def test_all_bands_of_a_graph_that_states_no_more_are_scaled_together() -> None:
+    image = np.arange(3 * 32 * 32, dtype=np.float32).reshape(1, 3, 32, 32)
+    prepared = InputFacts(channels=3).prepare(image)
+    one_band = np.arange(32 * 32).reshape(32, 32)
+    np.testing.assert_allclose(prepared[0], np.stack([(one_band - one_band.mean()) / one_band.std()] * 3), atol=1e-4)
+
+
 def test_facts_of_two_dates_tell_which_bands_go_together() -> None:
     facts = InputFacts(channels=6, dates=2, unscaled_bands=1, min_spread=0.5, last_alone=True)
     assert InputFacts(**facts.to_dict()) == facts

@@ -11,6 +11,7 @@ import numpy as np
 
 from deepnets4eo.damage.products.crosswalk import CROSSWALK
 from deepnets4eo.damage.table.vocabulary import GRADES, MAJOR, NOT_KNOWN, TITLES
+from deepnets4eo.display import list_and_count
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import normalise_name, split_names
 
@@ -42,11 +43,10 @@ class Scale:
         unknown = words[words.notna() & ~words.isin(list(self.words))]
         if len(unknown):
             counts = unknown.value_counts(sort=False).sort_index()
-            named = ", ".join(f"{word} ({number})" for word, number in counts.head(MAX_NAMED).items())
-            more = f" and {len(counts) - MAX_NAMED} more" if len(counts) > MAX_NAMED else ""
+            named = list_and_count([f"{word} ({number})" for word, number in counts.items()], MAX_NAMED)
             none_known = len(counts) == words.nunique()
             what = "holds no grades" if none_known else f"holds {len(counts)} values that are no grades of {self.name}"
-            raise InputError(f"{where} {what}: {named}{more}. {REMEDY}")
+            raise InputError(f"{where} {what}: {named}. {REMEDY}")
         if words.isna().all():
             raise InputError(f"{where} holds no grades: all of it is empty. {REMEDY}")
         return words.map(dict(self.words)).astype(float)

@@ -1,0 +1,129 @@
+"""Numbers of damage, floods, change and polygons against values by hand, at the place where another constant would show."""
+
+from __future__ import annotations
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from scipy.special import expit
+
+from deepnets4eo.change.classical.feature_distance import REDUCTIONS_PX, _whole_cells
+from deepnets4eo.change.series.deltas import linear_residuals
+from deepnets4eo.damage.decision.areas import read_areas
+from deepnets4eo.damage.decision.priors import combine
+from deepnets4eo.damage.structure.block import DIRECTIONS, INSIDE
+from deepnets4eo.damage.structure.measures import image_means
+from deepnets4eo.damage.structure.unbuilt import ground_likeness
+from deepnets4eo.display import list_and_count, list_names
+from deepnets4eo.errors import InputError
+from deepnets4eo.floods.optical import _nearby
+from deepnets4eo.polygons.extraction import _of_unlike_pixels
+
+
+@pytest.mark.parametrize(
+    ("names", "cut", "counted"),
+    [
+        (["a"], "a", "a"),
+        (["a", "b"], "a, b", "a, b"),
+        (["a", "b", "c"], "a, b, …", "a, b and 1 more"),
+        (["a", "b", "c", "d"], "a, b, …", "a, b and 2 more"),
+    ],
+)
+def test_more_names_than_fit_are_cut_or_counted(names: list[str], cut: str, counted: str) -> None:
+    assert (list_names(names, 2), list_and_count(names, 2)) == (cut, counted)
+
+
+def sums_of_two_buildings() -> dict[str, np.ndarray]:
+    """Four pixels each: one flat and like the ground around, one with texture, edges at right angles, colour and light."""
+    inside = np.zeros((2, len(INSIDE)))
+    inside[:, 0] = 4
+    means = {"rough": 0.3, "edge2": 2.0, "right_cos": 0.3, "right_sin": 0.4, "light": 0.35, "red": 0.13, "green": 0.24, "blue": 0.3}  # fmt: skip
+    for name, mean in means.items():
+        inside[1, INSIDE.index(name)] = 4 * mean
+    near = np.zeros((2, 5))  # light, log_floor, red, green, blue
+    near[1] = 0.1, 0.0, 0.1, 0.2, 0.3
+    return {"post_inside": inside, "post_shadow": np.ones((2, 2 * DIRECTIONS)), "post_outline": np.ones((2, 1)), "post_near": near}  # fmt: skip
+
+
+def test_texture_and_right_angles_of_a_flat_roof_have_a_floor() -> None:
+    found = image_means(sums_of_two_buildings(), "post")
+    np.testing.assert_allclose(found["texture"], np.log2([0.001, 0.301]))
+    np.testing.assert_allclose(found["right"], [0, 0.5 / 2.000001])
+
+
+def test_contrasts_below_those_of_noise_tell_nothing_of_open_ground() -> None:
+    found = ground_likeness(sums_of_two_buildings())
+    np.testing.assert_allclose(found[:, 3], np.log2([0.05, 0.3]))
+    np.testing.assert_allclose(found[:, 4], np.log2([0.003, 0.053]))  # (0.03, 0.04, 0) differ by 0.05
+    np.testing.assert_allclose(found[:, 5], [0, 0.12])
+
+
+@pytest.mark.parametrize(
+    ("box", "degrees"),
+    [
+        ((170, 80, 180, 90), True),
+        ((-180, -90, 180, 90), True),
+        ((170, 80, 181, 90), False),
+        ((170, 80, 180, 91), False),
+    ],
+)
+def test_areas_said_to_be_in_degrees_are_in_pixels_beyond_the_earth(box: tuple[float, ...], degrees: bool) -> None:
+    areas = gpd.GeoDataFrame({"name": ["a"]}, geometry=[shapely.box(*box)], crs="EPSG:4326")
+    if degrees:
+        with pytest.raises(InputError, match="are on the Earth, but the map is in pixels"):
+            read_areas(areas, "pixels")
+    else:
+        assert read_areas(areas, "pixels").crs is None
+
+
+def test_a_curve_of_elsewhere_is_wrong_by_log_odds_of_1_5_for_all_buildings_and_ground_unseen_by_1() -> None:
+    """Of 1,000 buildings with a probability of one half 95 % of all levels give 1000·expit(±1.96·√(1.5² + 1²))."""
+    unseen = pd.DataFrame({"status": ["not_assessed"] * 1000, "damage_prob": np.nan, "reason": "under cloud", "method": None})  # fmt: skip
+    nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
+    low, high = combine(unseen, np.full(1000, 0.5), nothing, 0.5)[1]["not_assessed"]["interval_95"]
+    expected = 1000 * expit(1.96 * np.hypot(1.5, 1.0) * np.array([-1, 1]))
+    assert low == pytest.approx(expected[0], abs=15)
+    assert high == pytest.approx(expected[1], abs=15)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS_PX)
+def test_cells_of_an_odd_side_are_counted_up_to_the_largest_cell(reduction: int) -> None:
+    valid = np.ones((40, 33), bool)
+    valid[39, 32] = False
+    cells = _whole_cells(valid, reduction)
+    assert cells.shape == (64 // reduction, 64 // reduction)
+    assert not cells[39 // reduction :, 32 // reduction :].any()
+    assert cells[: 39 // reduction].all()
+    assert cells[:, : 32 // reduction].all()
+
+
+@pytest.mark.parametrize(("spreads", "beyond"), [(3.9, False), (4.0, True), (8.0, True)])
+def test_a_baseline_predicts_no_more_than_one_of_four_spreads_does(spreads: float, beyond: bool) -> None:
+    rng = np.random.default_rng(2)
+    baseline = rng.uniform(-2, 2, (40, 2)).astype(np.float32)
+    change = (0.5 * baseline + 0.01 * rng.normal(size=baseline.shape)).astype(np.float32)
+    baseline[7, 0], change[7] = 4.0, 0.0
+    known = np.ones(40, bool)
+    at_four = linear_residuals(baseline + change, baseline, known)[7, 0]
+    baseline[7, 0] = spreads
+    assert bool(abs(linear_residuals(baseline + change, baseline, known)[7, 0] - at_four) < 1e-5) is beyond
+
+
+@pytest.mark.parametrize(("half", "unlike"), [(240, False), (280, True), (340, True)])
+def test_pixels_of_a_region_are_alike_up_to_a_thousandth_of_their_area(half: int, unlike: bool) -> None:
+    """On both sides of the equator pixels in degrees are smaller by 1 − cos φ: 0.0009, 0.0012 and 0.0018."""
+    grid = GeoBox((800, 20), Affine(0.01, 0, 10, 0, -0.01, 4), "EPSG:4326")
+    region = np.array([shapely.box(5, 400 - half, 15, 400 + half)], object)
+    assert (_of_unlike_pixels(region, grid).size == 1) is unlike
+
+
+def test_the_colour_of_the_water_nearby_is_that_of_sixty_pixels_on_each_side() -> None:
+    values = np.zeros((1, 301), np.float32)
+    values[0, 150] = 1
+    nearby = _nearby(values)[0]
+    assert np.flatnonzero(nearby > 1e-7).tolist() == list(range(90, 211))
+    assert nearby.sum() == pytest.approx(1, abs=1e-5)
