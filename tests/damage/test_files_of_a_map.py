@@ -76,7 +76,7 @@ def test_an_input_is_taken_if_its_size_and_content_are_those_of_the_map(
     change: dict[str, Any], refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("post.tif").write_text("pixels")
+    Path("post.tif").write_text("pixels", encoding="utf-8")
     facts = {"path": "post.tif", "bytes": 6, "sha256": sha256(Path("post.tif"))} | change
     if refused:
         with pytest.raises(InputError, match=f"the post image of this map, {refused}"):
