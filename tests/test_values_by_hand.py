@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -12,15 +14,21 @@ from odc.geo.geobox import GeoBox
 from scipy.special import expit
 
 from deepnets4eo.change.classical.feature_distance import REDUCTIONS_PX, _whole_cells
+from deepnets4eo.change.series.dated_features import DatedFeatures
 from deepnets4eo.change.series.deltas import linear_residuals
+from deepnets4eo.change.series.features import CellGrid
 from deepnets4eo.damage.decision.areas import read_areas
 from deepnets4eo.damage.decision.priors import combine
+from deepnets4eo.damage.review.moved_estimates import moved_share
 from deepnets4eo.damage.structure.block import DIRECTIONS, INSIDE
 from deepnets4eo.damage.structure.measures import image_means
 from deepnets4eo.damage.structure.unbuilt import ground_likeness
+from deepnets4eo.damage.table import columns
 from deepnets4eo.display import list_and_count, list_names
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods.optical import _nearby
+from deepnets4eo.floods.mud import MuddyGround, MudGroup, _smoothed_lab
+from deepnets4eo.floods.optical import _by_network, _nearby
+from deepnets4eo.interferometry.fringes import SPECTRUM_PX, _refined
 from deepnets4eo.polygons.extraction import _of_unlike_pixels
 
 
@@ -127,3 +135,67 @@ def test_the_colour_of_the_water_nearby_is_that_of_sixty_pixels_on_each_side() -
     nearby = _nearby(values)[0]
     assert np.flatnonzero(nearby > 1e-7).tolist() == list(range(90, 211))
     assert nearby.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("likely", "sure", "pixels"), [(0.4, 0.95, 25), (0.41, 0.95, 35), (0.41, 0.9, 0), (0.41, 0.91, 35)]
+)
+def test_water_of_a_network_grows_from_more_than_0_9_to_more_than_0_4(likely: float, sure: float, pixels: int) -> None:
+    after = np.zeros((9, 9), np.float32)
+    after[2:7, 1:6], after[2:7, 6:8] = sure, likely
+    none = np.zeros((9, 9), bool)
+    water, _ = _by_network(none, none, None, after, 3)
+    assert np.count_nonzero(water) == pixels
+
+
+def test_a_column_points_to_damage_by_its_sign_alone() -> None:
+    assert {column.points for column in columns._ROWS} == {-1, 0, 1}
+
+
+@pytest.mark.parametrize(
+    ("share", "estimates", "number", "moved"),
+    [
+        ({"value": 0.1}, {"damaged": {"expected": 20.0, "interval_95": [10.0, 30.0]}}, 80, {"value": 0.25, "interval_95": [0.125, 0.375]}),
+        ({"value": 0.1}, {"damaged": {"expected": 20.0, "interval_95": [10.0, 30.0]}}, 0, {"value": 0.1}),
+        ({"value": 0.1}, {}, 80, {"value": 0.1}),
+        ({}, {"damaged": {"expected": 20.0, "interval_95": [10.0, 30.0]}}, 80, {}),
+    ],
+)  # fmt: skip
+def test_the_share_of_damaged_buildings_moves_with_their_number(share, estimates, number, moved) -> None:
+    assert moved_share(share, {"buildings": estimates}, number) == moved
+
+
+@pytest.mark.parametrize(
+    ("beside", "step"), [((1.0, 2.0), 1 / 6), ((2.0, 1.0), -1 / 6), ((2.0, 2.0), 0.0), ((3.0, 3.0), 0.0)]
+)
+def test_a_peak_of_a_spectrum_is_that_of_a_parabola(beside: tuple[float, float], step: float) -> None:
+    spectrum = np.zeros((SPECTRUM_PX, SPECTRUM_PX), np.float32)
+    spectrum[10, 100] = 3
+    spectrum[[9, 11], 100] = beside
+    spectrum[10, [99, 101]] = beside
+    np.testing.assert_allclose(
+        _refined(spectrum, (np.intp(10), np.intp(100))), [(10 + step) / 128, (100 + step) / 128 - 1]
+    )
+
+
+@pytest.mark.parametrize(("side", "rows"), [(15, 1), (16, 2), (23, 2)])
+def test_cells_of_an_encoder_with_months_are_those_that_lie_within_the_image(side: int, rows: int) -> None:
+    """Patches of 4 px go over the edge, so that 15 px have four of them, in two cells of 8 px."""
+    patches = -(-side // 4)
+    maps = SimpleNamespace(patch_px=4, compute=lambda *_: np.ones((3, patches, patches), np.float32))
+    features = DatedFeatures.__new__(DatedFeatures)
+    features._maps = maps  # type: ignore[assignment]
+    grid = GeoBox((side, side), Affine(10, 0, 0, 0, -10, 0), "EPSG:32633")
+    found = features.measure(np.zeros((4, side, side), np.float32), np.ones((side, side), bool), CellGrid(grid, 8, 8))
+    np.testing.assert_array_equal(found, np.ones((3, rows, rows)))
+
+
+@pytest.mark.parametrize(("shape", "pixel_m", "seen"), [((25, 40), 1.0, True), ((25, 39), 1.0, False), ((25, 10), 2.0, True), ((24, 10), 2.0, False)])  # fmt: skip
+def test_mud_counts_in_connected_parts_of_a_thousand_square_metres(
+    shape: tuple[int, int], pixel_m: float, seen: bool
+) -> None:
+    image = np.broadcast_to(np.float32([150, 130, 100])[:, None, None], (3, *shape)).copy()
+    colour = tuple(float(value) for value in _smoothed_lab(image)[:, 0, 0])
+    ground = MuddyGround((MudGroup(colour, 0.01, (0.0,) * 4, probability=1.0),), 3.0)  # type: ignore[arg-type]
+    assert not ground.is_found
+    np.testing.assert_array_equal(ground.probability(image, pixel_m), np.full(shape, float(seen)))

@@ -64,3 +64,15 @@ def test_some_of_many_changed_files_are_named(data: Path, count: int, more: str)
         check(data)
     assert str(error.value).count(".tif") == job.NAMED
     assert f"new_{job.NAMED - 1}.tif{more}: changed" in str(error.value)
+
+
+def test_folders_of_images_and_masks_leave_what_the_user_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(job, "load_recipe", lambda recipe, overrides: (RECIPE, None))
+    monkeypatch.setattr(
+        job.ImageMaskFolders, "overrides", lambda self, *words: asked.append(words) or ["data.split=scenes"]
+    )
+    folders, chosen = job.ImageMaskFolders("images", "masks"), ["legend = own.yaml", "data.split=blocks"]
+    found = job._with_folders("unet-resnet34", tmp_path / "run", folders, chosen, job.TrainOptions())
+    assert found == ((), [*chosen, "data.split=scenes"])
+    assert asked == [(RECIPE, {"legend", "data.split"}, tmp_path / "run")]
