@@ -20,6 +20,7 @@ from deepnets4eo.change.series.features import CellGrid
 from deepnets4eo.damage.decision.areas import read_areas
 from deepnets4eo.damage.decision.priors import combine
 from deepnets4eo.damage.review.moved_estimates import moved_share
+from deepnets4eo.damage.review.sample import EDGES, draw_sample
 from deepnets4eo.damage.structure.block import DIRECTIONS, INSIDE
 from deepnets4eo.damage.structure.measures import image_means
 from deepnets4eo.damage.structure.unbuilt import ground_likeness
@@ -29,7 +30,9 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.floods.mud import MuddyGround, MudGroup, _smoothed_lab
 from deepnets4eo.floods.optical import _by_network, _nearby
 from deepnets4eo.interferometry.fringes import SPECTRUM_PX, _refined
+from deepnets4eo.jobs.records import _short
 from deepnets4eo.polygons.extraction import _of_unlike_pixels
+from deepnets4eo.read_as.kinds import _correlation
 
 
 @pytest.mark.parametrize(
@@ -199,3 +202,39 @@ def test_mud_counts_in_connected_parts_of_a_thousand_square_metres(
     ground = MuddyGround((MudGroup(colour, 0.01, (0.0,) * 4, probability=1.0),), 3.0)  # type: ignore[arg-type]
     assert not ground.is_found
     np.testing.assert_array_equal(ground.probability(image, pixel_m), np.full(shape, float(seen)))
+
+
+def test_strata_of_a_sample_are_steps_of_probability_by_size_and_what_was_not_assessed() -> None:
+    edges = np.array([0, *EDGES, 1])
+    prob = np.repeat([np.nan, *(edges[1:] + edges[:-1]) / 2], 2)
+    sides = np.tile([10.0, 20.0], len(prob) // 2)
+    left = 100.0 * np.arange(len(prob))
+    status = np.where(np.isnan(prob), "not_assessed", "assessed")
+    table = gpd.GeoDataFrame(
+        {"status": status, "damage_prob": prob}, geometry=shapely.box(left, 0, left + sides, sides), crs="EPSG:32633"
+    )
+    sample = draw_sample(table, looks=len(prob), likeliest=0)
+    assert sample.stratum.tolist() == list(range(len(prob)))
+    assert sorted(sample.rows) == list(range(len(prob)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "seen", "expected"),
+    [
+        ([[1, 2, 3, 4]], [[1, 1, 1, 1]], 1.0),
+        ([[1, 3, 2, 5]], [[1, 1, 1, 1]], np.corrcoef([1, 3, 2], [3, 2, 5])[0, 1]),
+        ([[1, 2, 9, 4], [7, 5, 5, 6]], [[1, 1, 0, 1], [1, 1, 1, 1]], np.corrcoef([1, 7, 5, 5], [2, 5, 5, 6])[0, 1]),
+        ([[1, 2]], [[1, 1]], 0.0),
+        ([[2, 2, 2]], [[1, 1, 1]], 0.0),
+        ([[1, 2, 3]], [[1, 0, 1]], 0.0),
+    ],
+)
+def test_pixels_correlate_with_their_right_neighbours(
+    rows: list[list[int]], seen: list[list[int]], expected: float
+) -> None:
+    assert _correlation(np.array(rows, float), np.array(seen, bool)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("letters", "shown"), [(78, "'" + "a" * 78 + "'"), (79, "'" + "a" * 79 + "…")])
+def test_values_of_up_to_80_characters_are_shown_whole(letters: int, shown: str) -> None:
+    assert _short("a" * letters) == shown
