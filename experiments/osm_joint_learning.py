@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from isprs_baselines import MAIN, contest, without_borders
 from matplotlib.figure import Figure
-from noisy_labels import BUILDING, SITES, Area, areas_of
+from noisy_labels import BUILDING, SITES, Area, areas_of, read
 from score_table import BenchmarkScenes, Row
 from script import add_smoke, crop_scenes, kept_results, percents, plain_errors, store_results, title_of
 from seeds import (
@@ -173,8 +173,7 @@ def map_itself(folds: Sequence[BenchmarkScenes]) -> Zero:
     matrix = ConfusionMatrix(BUILDING.num_classes)
     for sources in (one for fold in folds for one in fold.test.values()):
         drawn = Layer.open(sources["osm"]).read()[0][band] > 0
-        truth = BUILDING.to_index()[Layer.open(sources[Scene.label_layer], labels=True).read()[0][0]]
-        matrix.update(truth, drawn.astype(np.uint8))
+        matrix.update(read(Path(sources[Scene.label_layer])), drawn.astype(np.uint8))
     scores = {name: 100 * float(getattr(matrix, name)) for name in OVERALL}
     return Zero("the map itself", {**scores, "f1 of building": 100 * float(matrix.f1[1])})
 
@@ -357,9 +356,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     add_smoke(parser)
     arguments = parser.parse_args()
-    if (arguments.data is None) != (arguments.osm is None and not arguments.sites) or (
-        arguments.osm and arguments.sites
-    ):
+    if bool(arguments.data) != bool(arguments.osm or arguments.sites) or (arguments.osm and arguments.sites):
         parser.error("--data goes with --osm (Potsdam) or with --sites (real samples)")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("seeds").setLevel(logging.INFO)
