@@ -11,7 +11,7 @@ from pyproj import CRS, Transformer
 from refusals import raises_naming
 from source_trees import ROOT, source_files
 
-from deepnets4eo.damage.decision.areas import find_areas
+from deepnets4eo.damage.areas import find_areas
 from deepnets4eo.degree_boxes import check_box
 from deepnets4eo.errors import GridError
 from deepnets4eo.footprints import read_footprints
@@ -25,7 +25,7 @@ UTM = "EPSG:32633"  # middle at 15° east
 FIJI = "EPSG:32760"  # reaches beyond 180°
 # tables of points, and grids of odc-geo, which adds points itself: nothing there has sides
 POINTS_ONLY = {
-    "damage/decision/areas.py", "damage/comparison/maps.py", "evaluation/sampled/page.py", "objects/density.py",
+    "damage/areas.py", "damage/comparison/maps.py", "evaluation/sampled/page.py", "objects/density.py",
     "prediction/clicked_scene.py", "inspection/files.py",
 }  # fmt: skip
 ODC = {"grid.py", "osm/reading.py"}

@@ -15,7 +15,7 @@ import shapely
 
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.change import pair as change_pair
-from deepnets4eo.damage.decision import areas as areas_of_damage
+from deepnets4eo.damage import areas as areas_of_damage
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import MapReview
 from deepnets4eo.floods import mud, scene as flood_scene

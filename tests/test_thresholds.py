@@ -24,7 +24,7 @@ from deepnets4eo.change.doubts import _assumed_gsd_m, _shadows, doubt_findings
 from deepnets4eo.change.pair import CloudMaskedSource
 from deepnets4eo.change.rasters import extent_findings
 from deepnets4eo.change.series.deltas import find_spikes
-from deepnets4eo.damage.decision.areas import people_findings
+from deepnets4eo.damage.areas import people_findings
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings
 from deepnets4eo.damage.decision.inundation import CountsAs, Inundation
 from deepnets4eo.damage.findings import evidence_findings
@@ -247,8 +247,8 @@ def test_half_of_a_pixel_of_a_preview_is_under_clouds(share: float, is_seen: boo
 def test_areas_of_which_a_hundredth_has_no_people_are_counted(
     known: list[float], short: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepnets4eo.damage.decision.areas.known_shares", lambda *_: np.array(known))
-    monkeypatch.setattr("deepnets4eo.damage.decision.areas.open_people", lambda _: None)
+    monkeypatch.setattr("deepnets4eo.damage.areas.known_shares", lambda *_: np.array(known))
+    monkeypatch.setattr("deepnets4eo.damage.areas.open_people", lambda _: None)
     frame = gpd.GeoDataFrame(geometry=shapely.box([0, 2, 4], 0, [1, 3, 5], 1), crs="EPSG:32631")
     findings: Any = people_findings("people.tif", frame)
     assert [(finding.values["number"], finding.values["areas"]) for finding in findings] == [(short, 3)] * bool(short)

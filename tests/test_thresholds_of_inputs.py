@@ -12,7 +12,7 @@ from affine import Affine
 from geotiff import write_geotiff
 
 from deepnets4eo.cards import Legend
-from deepnets4eo.damage.decision.areas import _naming_column
+from deepnets4eo.damage.areas import _naming_column
 from deepnets4eo.damage.evidences.water import _not_shown
 from deepnets4eo.damage.images.dates import _smoothest, is_radar, is_too_coarse
 from deepnets4eo.damage.placing import _unusual_fit, outline_position

@@ -17,7 +17,7 @@ from deepnets4eo.change.classical.feature_distance import REDUCTIONS_PX, _whole_
 from deepnets4eo.change.series.dated_features import DatedFeatures
 from deepnets4eo.change.series.deltas import linear_residuals
 from deepnets4eo.change.series.features import CellGrid
-from deepnets4eo.damage.decision.areas import read_areas
+from deepnets4eo.damage.areas import read_areas
 from deepnets4eo.damage.decision.priors import combine
 from deepnets4eo.damage.review.moved_estimates import moved_share
 from deepnets4eo.damage.review.sample import EDGES, draw_sample

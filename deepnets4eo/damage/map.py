@@ -271,7 +271,7 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             There are no polygons, or the raster is not one of people.
         """
-        from deepnets4eo.damage.decision.areas import count_areas, find_areas, people_findings
+        from deepnets4eo.damage.areas import count_areas, find_areas, people_findings
 
         counted = find_areas(areas, self.buildings, pixels)
         self.areas = count_areas(

@@ -13,7 +13,7 @@ from made_up_map import make_grid, make_images, make_map
 from pyproj import Geod, Transformer
 from refusals import raises_naming
 
-from deepnets4eo.damage.decision.areas import OUTSIDE, check_areas, count_areas, find_areas, read_areas
+from deepnets4eo.damage.areas import OUTSIDE, check_areas, count_areas, find_areas, read_areas
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters import Layer

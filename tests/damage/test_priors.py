@@ -16,8 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import DamageMap, Settings, assess_inputs, open_inputs, open_priors
+from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
 from deepnets4eo.damage.decision import priors as combination
-from deepnets4eo.damage.decision.areas import LOCAL_SPREAD, count_areas, find_areas
 from deepnets4eo.damage.decision.priors import combine
 from deepnets4eo.damage.evidences.priors import CURVES, UNITS
 from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid, inspect_grid

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.damage.decision.areas import check_areas, check_counted
+from deepnets4eo.damage.areas import check_areas, check_counted
 from deepnets4eo.damage.files.inputs import FileInputs, ProgressBar
 from deepnets4eo.damage.files.worker import open_step
 from deepnets4eo.damage.files.written_again import write_again

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.addresses import file_name_of
-from deepnets4eo.damage.decision.areas import OUTSIDE
+from deepnets4eo.damage.areas import OUTSIDE
 from deepnets4eo.damage.products.content import AREAS_FILE
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats

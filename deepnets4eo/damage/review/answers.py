@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Indices
-from deepnets4eo.damage.decision.areas import OUTSIDE, find_areas
+from deepnets4eo.damage.areas import OUTSIDE, find_areas
 from deepnets4eo.damage.products.qgis_project import write_review_project
 from deepnets4eo.damage.products.qgis_styles import qml, sample_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts

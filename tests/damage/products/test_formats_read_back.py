@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from made_up_map import make_grid, make_map
 
+from deepnets4eo.damage.areas import read_areas
 from deepnets4eo.damage.comparison import compare_maps, read_damage_map
-from deepnets4eo.damage.decision.areas import read_areas
 from deepnets4eo.damage.products import FURTHER
 from deepnets4eo.damage.products.profiles import write_cems, write_xbd
 from deepnets4eo.damage.products.write import WRITERS, write_gpkg
