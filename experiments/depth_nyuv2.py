@@ -1,12 +1,13 @@
 """Depth from one image of a room: losses of Carvalho et al. (ICIP 2018) and D3-Net, beside a plain loop; NYUv2, or a folder of frames.
 
 Usage: python experiments/depth_nyuv2.py --out FOLDER --data NYUV2 [--weights densenet121.safetensors]    (795 / 654 frames)
-       python experiments/depth_nyuv2.py --out FOLDER --data FRAMES [--seeds 0 1 2]                     (files *.depth.png)
+       python experiments/depth_nyuv2.py --out FOLDER --data FRAMES [--seeds 0 1 2] [--d3net]           (files *.depth.png)
 
 NYUv2: nyu_depth_v2_labeled.mat and splits.mat (MATLAB 7.3, read through h5py). Depths are scored inside Eigen's crop, rows 45 to 470 and
 columns 41 to 600 of 480 × 640, up to 10 m. A folder's first frames are learnt and its last ones tested, with one left out between; they
 show one room from other poses, so that the figures say how a method learns, not how it meets a new room. Small trainings of a small
-network on a quarter of the pixels, but for NYUv2.
+network on a quarter of the pixels, but for NYUv2; --d3net trains D3-Net itself there as well, once and from random weights. Scores that are
+in FOLDER are kept.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import Any
 
 import numpy as np
 from change_pairs import publish, train_run
-from height_semantics import SMALL, STEPS, plain_loop
+from height_semantics import BATCH, SMALL, STEPS, plain_loop
 from numpy.typing import NDArray
-from script import add_smoke, plain_errors, require_all, store_results, title_of
+from script import add_smoke, kept_results, plain_errors, require_all, store_results, title_of
 from zero import median_of_rows
 
 from deepnets4eo.cards import Quantity
@@ -38,7 +39,13 @@ log = logging.getLogger(__name__)
 FULL, SMALL_SHAPE = (480, 640), (240, 320)
 CROP = Window(45, 41, 426, 560)  # of 480 × 640, Eigen et al. 2014
 DEPTH = Quantity("depth", low=0.0, high=10.0, zero="void")
-RECIPE, PLAIN = "depth/d3net", "plain loop, L1"
+RECIPE, PLAIN, ITSELF = "depth/d3net", "plain loop, L1", "D3-Net, L1"
+EPOCH_STEPS, D3NET_STEPS = 20, 300
+OF_D3NET = (
+    *(one for one in SMALL if not one.startswith(("model.", "train.epochs="))),
+    f"data.windows_per_epoch={BATCH * EPOCH_STEPS}",
+    f"train.epochs={D3NET_STEPS // EPOCH_STEPS}",
+)
 LOSSES = {
     "L1": "{l1: 1}", "L2": "{l2: 1}", "berHu": "{berhu: 1}", "Huber": "{huber: 1}", "Eigen": "{eigen: 1, l1: 0.1}",
     "L1 + gradient": "{l1: 1, gradient: 1}", "L1 + LS-GAN": "{l1: 100}",
@@ -149,10 +156,13 @@ def main() -> None:
     parser.add_argument("--weights", help="dense blocks of a DenseNet-121, safetensors; of NYUv2")
     parser.add_argument("--losses", nargs="+", choices=list(LOSSES), default=list(LOSSES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--d3net", action="store_true", help=f"also D3-Net itself on a folder of frames, {D3NET_STEPS} steps, once"
+    )
     add_smoke(parser)
     args = parser.parse_args()
     of_nyu = (args.data / IMAGES).is_file()
-    small = () if of_nyu else SMALL
+    small: tuple[str, ...] = () if of_nyu else SMALL
     own = [f"model.options.weights={args.weights}"] if args.weights else []
     train, test = (
         write_frames(frames, args.out, FULL if of_nyu else SMALL_SHAPE)
@@ -161,14 +171,17 @@ def main() -> None:
     learnt = {name: {layer: one[layer] for layer in ("image", "depth")} for name, one in train.items()}
     scores: dict[str, list[list[float]]] = {}
     for seed in args.seeds:
-        for name in args.losses:
+        rows = {name: (name, small) for name in args.losses}
+        if args.d3net and not of_nyu and seed == args.seeds[0]:
+            rows[ITSELF] = ("L1", OF_D3NET)
+        for name, (loss, training) in rows.items():
             run = args.out / f"{name.replace(' ', '')}-{seed}"
             overrides = [
-                *small,
+                *training,
                 *TARGET,
                 *own,
-                f"train.losses={LOSSES[name]}",
-                f"train.adversarial={ADVERSARIAL.get(name, 0.0)}",
+                f"train.losses={LOSSES[loss]}",
+                f"train.adversarial={ADVERSARIAL.get(loss, 0.0)}",
                 f"train.seed={seed}",
                 "data.val_share=0",
             ]
@@ -187,7 +200,7 @@ def main() -> None:
     title = "NYUv2, 795 / 654 frames" if of_nyu else "frames of one room, other poses"
     head = [f"| {' | '.join(['loss', *COLUMNS])} |", f"|---|{'---:|' * len(COLUMNS)}"]
     published = {name: [values] for name, values in PUBLISHED.items()} if of_nyu else {}
-    rows = [
+    lines = [
         f"| {name} | {' | '.join(spread(column, 3) for column in np.array(values).T)} |"
         for name, values in (scores | published).items()
     ]
@@ -198,9 +211,10 @@ def main() -> None:
         }
         for name, values in scores.items()
     }
-    store_results(args.out, smoke=args.smoke, data=title, zero=zero.to_dict(), scores=stored)
+    before = kept_results(args.out, smoke=args.smoke).get("scores", {})
+    store_results(args.out, smoke=args.smoke, data=title, zero=zero.to_dict(), scores=before | stored)
     publish(
-        args.out, "\n".join([f"## {title_of(title, smoke=args.smoke)}", "", *head, *rows, "", f"- {zero.line()}", ""])
+        args.out, "\n".join([f"## {title_of(title, smoke=args.smoke)}", "", *head, *lines, "", f"- {zero.line()}", ""])
     )
 
 

@@ -19,8 +19,8 @@ from deepnets4eo.registration import UNMOVED, ImagePair, Registration, Role, Sea
 
 logger = logging.getLogger(__name__)
 
-# Of `FootprintAlignment.in_place`, whose standard deviation by chance is 1: 4 of 1,148 trials with outlines of another site reached 3.0
-# (images of both dates of 25 places), and none 3.4.
+# Of `FootprintAlignment.in_place`, whose standard deviation by chance is 1: 2 of 1,028 trials with outlines of another site reached 3.0
+# (both images of 24 places; experiments/outlines_in_place.py), and none 3.5.
 IN_PLACE = 3.0
 CLEARLY = 0.05  # by which the agreement of roofs differs where one place is better than another
 FAR_SCALE = 0.02  # of georeferenced images
