@@ -31,7 +31,7 @@ QUICK = 2  # places of --smoke
 
 
 @dataclass(frozen=True)
-class Place:
+class PairOfDates:
     """Both images of a place, and its outlines in metres right of and below the upper left corner of the image after."""
 
     name: str
@@ -39,7 +39,7 @@ class Place:
     shapes_m: np.ndarray
 
     @classmethod
-    def of(cls, case: DamageCase) -> Place | None:
+    def of(cls, case: DamageCase) -> PairOfDates | None:
         """Return the place of a case; None without an image before, or with too few outlines."""
         if case.pre is None or len(case.outlines) < MIN_FOOTPRINTS:
             return None
@@ -59,20 +59,20 @@ class Place:
         return align_footprints(image, gpd.GeoDataFrame(geometry=shapes, crs=crs), local=False)
 
 
-def places(data: Path) -> list[Place]:
+def pairs_of(data: Path) -> list[PairOfDates]:
     """Read the places whose samples are there."""
     cases = (case for site in SITES if (data / site.folder).exists() for case in site.read(data / site.folder))
-    return [place for case in cases if (place := Place.of(case)) is not None]
+    return [pair for case in cases if (pair := PairOfDates.of(case)) is not None]
 
 
-def scores(there: list[Place]) -> tuple[dict[str, list[float]], list[float]]:
+def scores(there: list[PairOfDates]) -> tuple[dict[str, list[float]], list[float]]:
     """Return by place the scores of its own outlines on both images, and the scores of outlines of all other places."""
     own, others = {}, []
-    for place in there:
-        own[place.name] = [place.align(image).in_place for image in place.images]
-        measured = [elsewhere.align(image) for elsewhere in there if elsewhere is not place for image in place.images]
+    for pair in there:
+        own[pair.name] = [pair.align(image).in_place for image in pair.images]
+        measured = [elsewhere.align(image) for elsewhere in there if elsewhere is not pair for image in pair.images]
         others += [at.in_place for at in measured if at.voters >= MIN_FOOTPRINTS and np.isfinite(at.in_place)]
-        print(f"{place.name}: own {own[place.name]}, {len(others)} trials so far", file=sys.stderr)
+        print(f"{pair.name}: own {own[pair.name]}, {len(others)} trials so far", file=sys.stderr)
     return own, others
 
 
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     add_smoke(parser)
     options = parser.parse_args()
-    there = places(options.data)
+    there = pairs_of(options.data)
     own, others = scores(there[:QUICK] if options.smoke else there)
     chance = np.array(others)
     reached = {f"{limit:g}": int((chance >= limit).sum()) for limit in LIMITS}
