@@ -114,15 +114,15 @@ def test_outlines_that_differ_by_more_than_two_percent_are_drawn(shift: float, d
         assert found[0]["title"] == "Outlines of B"
 
 
-@pytest.mark.parametrize(("number", "drawn"), [(30, True), (31, False)])
+@pytest.mark.parametrize(("number", "drawn"), [(3000, True), (3001, False)])
 def test_no_more_outlines_of_the_other_map_are_drawn_than_a_page_can_show(
     number: int, drawn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepnets4eo.damage.comparison.report.MAX_OTHER_OUTLINES", 30)
+    monkeypatch.setattr("deepnets4eo.damage.comparison.report.rings_in_pixels", lambda shapes, _: list(shapes))
     first = frame(houses(number), match=["both"] * number)
     comparison: Any = SimpleNamespace(table=first, outlines_b=houses(number, shift=5))
     found = _other_outlines(comparison, first.geometry.to_numpy(), plain_grid(first))
-    assert [len(one["dashed"]) for one in found] == [30] * drawn
+    assert [len(one["dashed"]) for one in found] == [3000] * drawn
 
 
 def test_the_page_names_files_without_folders_and_how_buildings_were_matched() -> None:

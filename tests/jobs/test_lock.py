@@ -175,7 +175,7 @@ def test_windows_locks_a_byte_behind_the_text(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "msvcrt", windows)
     with output_lock(tmp_path / "out"):
         assert json.loads((tmp_path / ".partial-lock-out").read_text(encoding="utf-8"))["pid"] == os.getpid()
-    assert windows.ours == [(system.LOCKED_BYTE, system.MAX_SHARED)]
+    assert windows.ours == [(1 << 20, 1 << 20)], "a mebibyte behind the first"
     windows.others.add(system.LOCKED_BYTE)
     with pytest.raises(OutputError, match="is being written by another job"), output_lock(tmp_path / "out"):
         pass

@@ -1,0 +1,93 @@
+"""Numbers that decide on damage, at the place where another constant would show; expected values by hand."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deepnets4eo.damage.decision.fit_model import _most_outside, reliable_limit
+from deepnets4eo.damage.decision.inundation import _is_everywhere
+from deepnets4eo.damage.decision.reliability import _between, _site_shift, _spread
+from deepnets4eo.damage.decision.site_fit import UNKNOWN_SITE, SiteShift, fit_site_shift
+from deepnets4eo.damage.decision.two_views import _network_log_odds
+from deepnets4eo.damage.review.page import MEANINGS
+
+
+def test_roofs_found_again_move_the_levels_of_their_site() -> None:
+    """Twenty roofs around -4 with a median absolute deviation of 0.5, which is 0.5 / 0.67449 of a normal distribution's deviation."""
+    shift = SiteShift((-2.0, 2.0), (1.0, 0.8), 0.5, 1.2, 17.0)
+    within = math.sqrt((10 * 1.2**2 + 20 * (0.5 / 0.67449) ** 2) / 30)
+    share = 1 / (1 + 0.7**2 + within**2 / 20)
+    moved = shift.with_anchor(np.tile([-4.5, -3.5], 10))
+    assert moved.level == pytest.approx((-2 - share, 2 - 0.5 * 0.8 * share), abs=1e-5)
+    assert moved.between == pytest.approx((math.sqrt(1 - share), 0.8 * math.sqrt(1 - share / 4)), abs=1e-5)
+    assert (moved.within, moved.most_information) == pytest.approx((within, 17))
+    assert shift.with_anchor(np.tile([-4.5, -3.5], 10)[:19]) is shift
+
+
+def test_log_odds_of_a_network_are_those_of_probabilities_from_one_to_999_thousandths() -> None:
+    p = np.array([0, 0.001, 0.0015, 0.5, 0.9985, 0.999, 1])
+    buildings: Any = SimpleNamespace(network=np.stack([1 - p, 0 * p, p / 2, p / 2], axis=1))
+    assert _network_log_odds(buildings) == pytest.approx(
+        [-6.90675, -6.90675, -6.50080, 0, 6.50080, 6.90675, 6.90675], abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(("wet", "dry", "everywhere"), [(4, 1, True), (3, 1, False), (79, 21, False), (0, 0, False)])
+def test_water_is_everywhere_around_four_of_five_buildings_whose_ground_is_seen(
+    wet: int, dry: int, everywhere: bool
+) -> None:
+    known = np.arange(wet + dry + 3) < wet + dry
+    around: Any = SimpleNamespace(known=known, surrounded=np.arange(len(known)) < wet)
+    assert _is_everywhere(around, np.ones(len(known), bool)) is everywhere
+
+
+@pytest.mark.parametrize(("pairs", "variance"), [(1, 1.0), (2, 1.0), (4, 0.5)])
+def test_the_shift_of_a_site_has_a_variance_of_one_at_most(pairs: int, variance: float) -> None:
+    """Of n buildings of even odds it is n · (0.5 / n)² / 0.25² = 4 / n: 2, 1 and 0.5."""
+    shift, found = _site_shift(np.zeros(2 * pairs), np.arange(2 * pairs) < pairs, even=True)
+    assert (shift, found) == pytest.approx((0, variance), abs=1e-6)
+
+
+@pytest.mark.parametrize(("shifts", "spread"), [([0.0, 0.4], 0.3), ([0.0, 2.0], math.sqrt(1.9))])
+def test_sites_differ_by_three_tenths_of_log_odds_at_least(shifts: list[float], spread: float) -> None:
+    assert _between(np.array(shifts), np.array([0.1, 0.1])) == pytest.approx(spread)
+
+
+@pytest.mark.parametrize(("of_a_kind", "known"), [(8, True), (7, False)])
+def test_eight_buildings_of_a_kind_say_where_it_lies_at_a_site_to_a_tenth(of_a_kind: int, known: bool) -> None:
+    damaged = np.tile(np.repeat([True, False], of_a_kind), 2)
+    found = fit_site_shift(np.where(damaged, 2.0, -2.0), damaged, np.repeat([0, 1], 2 * of_a_kind))
+    if known:
+        assert (found.level, found.between, found.within) == ((-2, 2), pytest.approx((0.1, 0.1)), pytest.approx(0.1))
+    else:
+        assert found == UNKNOWN_SITE
+
+
+def test_the_two_grades_that_are_mistaken_for_one_another_are_explained() -> None:
+    assert {grade: "mud" in text for grade, text in MEANINGS.items()} == {"minor-damage": False, "major-damage": True}
+
+
+@pytest.mark.parametrize(("wrong", "limit"), [(42, 201.0), (40, None)])
+def test_a_range_ends_where_the_mean_accuracy_of_200_buildings_falls_below_08(wrong: int, limit: float | None) -> None:
+    """Of the 200 highest values, half of them of damaged buildings, 21 or 20 of either kind are wrong: 0.79 or 0.8 are right."""
+    value = np.arange(401.0)
+    right = ~((value > 200) & (value <= 200 + wrong))
+    assert reliable_limit(value, right, value % 2 == 0) == limit
+
+
+@pytest.mark.parametrize(("buildings", "share"), [(30, 1.0), (29, 0.0)])
+def test_thirty_buildings_say_what_share_of_a_site_lies_outside(buildings: int, share: float) -> None:
+    site = np.repeat(["a", "b"], [buildings, 100])
+    assert _most_outside(np.arange(len(site)) < buildings, site) == share
+
+
+@pytest.mark.parametrize(("damaged", "intact", "known"), [(5, 5, True), (5, 6, True), (4, 6, False), (6, 4, False)])
+def test_five_buildings_of_either_kind_say_how_far_a_site_is_shifted(damaged: int, intact: int, known: bool) -> None:
+    grade = np.tile(np.repeat([3, 0], [damaged, intact]), 2)
+    spread = _spread(np.full((len(grade), 4), 0.25), grade, np.repeat([0, 1], damaged + intact))
+    assert spread[0] == (0.3 if known else 2.0)

@@ -1,0 +1,198 @@
+"""What is said of inputs, at the place where another constant would show."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from deepnets4eo.catalogues.candidates import PlannedImage
+from deepnets4eo.catalogues.plan import Plan
+from deepnets4eo.errors import InputError, Reading
+from deepnets4eo.grid import Grid
+from deepnets4eo.inspection import cloud_network, machine
+from deepnets4eo.inspection.cloud_network import CloudNetworkOptions
+from deepnets4eo.inspection.clouds import _cloudy_colours, _cloudy_spectrum, cells_of, cloud_finding
+from deepnets4eo.inspection.datasets import _folders
+from deepnets4eo.inspection.dropped_words import dropped_words
+from deepnets4eo.interferometry.fringes import FringeField
+from deepnets4eo.interferometry.job import CoherenceMap
+from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as.assessment import Door
+from deepnets4eo.read_as.kinds import report_heights
+
+
+def layer_of(values: np.ndarray, gsd_m: float = 1.0) -> Layer:
+    shape = (values.shape[1], values.shape[2])
+    return Layer.open(values, grid=Grid(shape, Affine(gsd_m, 0, 500_000, 0, -gsd_m, 5_000_000), "EPSG:32631"))
+
+
+def test_three_parts_of_a_file_that_gdal_drops_are_named() -> None:
+    problems: list[str] = []
+    with dropped_words(problems):
+        for tag in "ABCD":
+            logging.getLogger("rasterio").warning("CPLE_AppDefined in a.tif: tag %s ignored.", tag)
+    assert "states: tag A ignored; tag B ignored; tag C ignored. Write" in problems[0]
+
+
+def test_a_hundred_folders_are_looked_through_for_a_dataset(tmp_path: Path) -> None:
+    for number in range(101):
+        (tmp_path / f"{number:03}").mkdir()
+    assert [path.name for path in _folders(tmp_path)][98:] == ["098", "099"]
+
+
+@pytest.mark.parametrize(("median", "lines"), [(0.1, 1), (0.11, 2)])
+def test_a_drop_of_coherence_over_a_tenth_everywhere_is_named(median: float, lines: int) -> None:
+    drop = CoherenceMap(Path("drop.tif"), median, 0.0, 10.0, 1.0, Path("drop.evidence.yaml"))
+    assert len(drop.lines()) == lines
+
+
+@pytest.mark.parametrize(("highest", "named"), [(1.5, False), (1.6, True)])
+def test_smooth_fractions_beyond_one_and_a_half_may_be_heights(highest: float, named: bool) -> None:
+    values = np.broadcast_to(np.linspace(0, highest, 64, dtype=np.float32), (1, 64, 64))
+    found = report_heights(layer_of(values), Door.of_image("post", by_camera=True))
+    assert len(found.findings) == named
+
+
+@pytest.mark.parametrize(("memory", "disk", "problems"), [(2e9, 2e9, 0), (1.99e9, 2e9, 1), (2e9, 1.99e9, 1), (0, 0, 2)])
+def test_less_than_two_gigabytes_are_a_problem(
+    memory: float, disk: float, problems: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=memory, total=8e9))
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=disk))
+    assert len(machine._system().problems) == problems
+
+
+def test_three_hundred_characters_of_a_librarys_message_are_shown() -> None:
+    with pytest.raises(InputError) as refused, Reading("f.tif"):
+        raise ValueError("-" * 301)
+    assert str(refused.value).count("-") == 300
+
+
+@pytest.mark.parametrize(("value", "unit"), [(1.9, 1.0), (2.1, 10_000.0), (19_000, 10_000.0), (21_000, None)])
+def test_values_are_reflectance_up_to_two_or_its_ten_thousandths(value: float, unit: float | None) -> None:
+    cells = layer_of(np.full((4, 8, 8), value, np.float32 if value < 3 else np.uint16), 20.0)
+    assert cloud_network._unit_of_reflectance(cells, CloudNetworkOptions()) == unit
+
+
+@pytest.mark.parametrize(
+    ("gsd_m", "cells"),
+    [(7.9, None), (8.1, (16, 16)), (10.0, (20, 20)), (20.0, (40, 40)), (60.0, (40, 40)), (61.0, None)],
+)
+def test_images_of_8_to_60_metres_are_classified_in_cells_of_20(
+    gsd_m: float, cells: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud_network, "is_installed", lambda _: True)
+    image = layer_of(np.ones((4, 40, 40), np.uint16), gsd_m).with_names(["B2", "B3", "B4", "B8"])
+    found = cloud_network._cells(image, CloudNetworkOptions())
+    assert (None if found is None else found.shape) == cells
+
+
+@pytest.mark.parametrize(("level", "measured"), [(0.077, False), (0.079, True)])
+def test_a_fringe_has_a_peak_of_25_times_the_mean_of_its_spectrum(level: float, measured: bool) -> None:
+    """The spectrum of 4,096 equal pixels has one peak: level · 4,096 squared over 4,096 is 25 at a level of 0.0781."""
+    field, phase = FringeField.empty((32, 32)), np.full((64, 64), level, np.complex64)
+    field.measure((0, 0), phase, np.ones((64, 64), bool))
+    assert field.measured_share == measured
+
+
+@pytest.mark.parametrize(("known", "measured"), [(1023, False), (1024, True)])
+def test_a_quarter_of_the_pixels_of_a_spectrum_show_a_fringe(known: int, measured: bool) -> None:
+    field, valid = FringeField.empty((32, 32)), (np.arange(64**2) < known).reshape(64, 64)
+    field.measure((0, 0), valid.astype(np.complex64), valid)
+    assert field.measured_share == measured
+
+
+def test_fringes_are_taken_from_up_to_eight_blocks_away() -> None:
+    cycles = np.full((2, 1, 12), np.nan)
+    cycles[:, 0, 0] = 0.1
+    assert np.isfinite(FringeField(cycles).fill().cycles[0, 0]).tolist() == [True] * 9 + [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("covered", "angle", "codes"),
+    [(99.0, 19.9, []), (98.9, 19.9, ["after_covers_a_part"]), (99.0, 20.0, ["after_off_nadir"])],
+)
+def test_less_than_99_percent_of_the_box_and_20_degrees_off_nadir_are_named(
+    covered: float, angle: float, codes: list[str]
+) -> None:
+    image = PlannedImage(files=["a.tif"], covered=covered, off_nadir_deg=angle)
+    plan = Plan(box=[10, 50, 10.1, 50.1], date="2023-02-06", after=image)
+    assert [finding.code for finding in plan.findings()] == codes
+
+
+@pytest.mark.parametrize(
+    ("green", "nir", "swir", "cloudy"),
+    [
+        (1.79, 1.0, 1.0, False), (1.81, 1.0, 1.0, True),
+        (3.0, 0.69, 1.0, False), (3.0, 0.71, 1.0, True), (3.0, 1.79, 1.0, True), (3.0, 1.81, 1.0, False),
+        (3.0, 1.0, 0.39, False), (3.0, 1.0, 0.41, True),
+    ],
+)  # fmt: skip
+def test_clouds_are_brighter_than_the_ground_and_as_bright_in_the_infrared(
+    green: float, nir: float, swir: float, cloudy: bool
+) -> None:
+    """Green is in units of the usual ground, near and short-wave infrared of green."""
+    after = np.ones((3, 1, 9))
+    after[:, 0, 4] = green, nir * green, swir * green
+    seen: Any = np.ones((1, 9), bool)
+    found = _cloudy_spectrum(dict(zip(("green", "nir", "swir"), after, strict=True)), after, None, seen, 10.0)
+    assert np.flatnonzero(found).tolist() == [4] * cloudy
+
+
+def cloudy_colours(after: tuple[int, int, int], before: int | None) -> bool:
+    """Return whether a square of colour is cloudy where it had another brightness before, in a place of brightness 60."""
+    images = np.full((2, 3, 2, 10), 60.0)
+    images[0, :, :, 4:6], images[1, :, :, 4:6] = np.array(after)[:, None, None], before or 0
+    found = _cloudy_colours({}, images[0], None if before is None else images[1], np.ones((2, 10), bool), 100.0)
+    assert not found[:, :4].any()
+    return bool(found[:, 4:6].all())
+
+
+@pytest.mark.parametrize(
+    ("after", "cloudy"),
+    [((236, 236, 236), True), ((235, 235, 235), False), ((250, 250, 231), True), ((250, 250, 230), False)],
+)
+def test_without_another_day_clouds_are_brighter_than_235_and_differ_by_8_percent_between_bands(
+    after: tuple[int, int, int], cloudy: bool
+) -> None:
+    assert cloudy_colours(after, None) is cloudy
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "cloudy"),
+    [
+        ((126, 126, 126), 60, True), ((125, 125, 125), 60, False),  # brighter than 125
+        ((150, 150, 128), 60, True), ((150, 150, 122), 60, False),  # differs by 18 % between bands
+        ((160, 160, 160), 119, True), ((160, 160, 160), 120, False),  # by a quarter brighter than before
+        ((246, 246, 246), 235, True), ((246, 246, 246), 236, False), ((245, 245, 245), 230, False),  # saturated
+    ],
+)  # fmt: skip
+def test_next_to_another_day_clouds_are_bright_white_and_new(
+    after: tuple[int, int, int], before: int, cloudy: bool
+) -> None:
+    assert cloudy_colours(after, before) is cloudy
+
+
+@pytest.mark.parametrize(("clouds", "severity"), [(99, "note"), (100, "caution")])
+def test_clouds_over_a_hundredth_of_an_image_are_a_caution(clouds: int, severity: str) -> None:
+    mask = (np.arange(10_000) < clouds).astype(np.uint8).reshape(1, 100, 100)
+    found = cloud_finding(layer_of(mask), layer_of(mask), "post", "give_cloud_mask")
+    assert found is not None
+    assert found.severity == severity
+
+
+@pytest.mark.parametrize(
+    ("shape", "gsd_m", "cell_m", "cells"),
+    [((800, 400), 0.5, 4, (100, 50)), ((80, 40), 10, 10, (80, 40)), ((40_960, 20_480), 0.5, 5, (4096, 2048))],
+)
+def test_clouds_are_looked_for_in_cells_of_four_metres_and_4096_along_a_side(
+    shape: tuple[int, int], gsd_m: float, cell_m: float, cells: tuple[int, int]
+) -> None:
+    image: Any = SimpleNamespace(shape=shape)
+    assert cells_of(image, gsd_m) == (cell_m, cells)

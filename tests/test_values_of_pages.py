@@ -1,0 +1,78 @@
+"""Numbers of pages and pictures at the place where another constant would show: sides, limits of what is drawn, shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+
+from deepnets4eo.damage.products.sheet import _layout
+from deepnets4eo.grid import Grid
+from deepnets4eo.outputs.served_page import chips as chips_module
+from deepnets4eo.outputs.served_page.chips import Chips
+from deepnets4eo.rasters import Layer
+
+
+def chips_of(side_m: float, gsd_m: float, shapes: int = 1) -> Chips:
+    """Return chips around squares in the middle of an image of 64 pixels."""
+    grid = Grid((64, 64), Affine(gsd_m, 0, 500_000, 0, -gsd_m, 5_000_000), "EPSG:32631")
+    x, y = 500_000 + 32 * gsd_m, 5_000_000 - 32 * gsd_m
+    box = shapely.box(x - side_m / 2, y - side_m / 2, x + side_m / 2, y + side_m / 2)
+    image = Layer.open(np.ones((3, 64, 64), np.uint8), grid=grid)
+    return Chips({"post": image}, np.array([box] * shapes), range(shapes))
+
+
+@pytest.mark.parametrize(
+    ("side_m", "gsd_m", "side_px", "wide_px"),
+    [
+        (2.0, 0.25, 160, 480),  # 40 m
+        (2.0, 1.0, 64, 192),  # 64 pixels
+        (99.9, 1.0, 220, 660),  # 2.2 times the outline
+        (1200.0, 1.0, 2640, 3072),  # no more than 3,072 pixels
+    ],
+)
+def test_a_chip_shows_the_surroundings_of_its_outline(side_m: float, gsd_m: float, side_px: int, wide_px: int) -> None:
+    chips = chips_of(side_m, gsd_m)
+    assert [chips.window(0, wide=wide).width for wide in (False, True)] == [side_px, wide_px]
+    assert chips.window(0).height == side_px
+
+
+@pytest.mark.parametrize(("side_m", "step_px"), [(360.0, 1), (370.0, 2), (1200.0, 4)])
+def test_chips_are_shown_in_up_to_800_pixels(side_m: float, step_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outlines of 360, 370 and 1,200 m have chips of 792, 814 and 2,640 pixels."""
+    drawn: list[tuple[Any, ...]] = []
+
+    def render(layer: Layer, window: Any, *how: Any) -> Any:
+        drawn.append((how[0], how[2]))
+        return type("Tile", (), {"webp": b""})
+
+    monkeypatch.setattr(chips_module, "render_window", render)
+    chips_of(side_m, 1.0).webp("post", 0)
+    assert drawn == [(step_px, 90)]
+
+
+def test_brightness_is_measured_around_24_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Layer.read
+    windows: list[Any] = []
+    monkeypatch.setattr(Layer, "read", lambda layer, window=None: (windows.append(window), read(layer, window))[1])
+    chips_of(2.0, 1.0, shapes=30)
+    assert len(windows) == 24
+
+
+@pytest.mark.parametrize(
+    ("room", "corners", "size"),
+    [
+        ((200.0, 100.0), [(5, 0), (100, 0)], (90, 90, 190, 100)),  # 5 mm to the left and 10 mm below of each map
+        ((100.0, 200.0), [(5, 0), (5, 100)], (90, 90, 95, 200)),
+        ((200.0, 25.0), [(5, 0), (30, 0)], (20, 20, 50, 30)),  # 20 mm high at least
+    ],
+)
+def test_maps_of_a_sheet_have_room_for_degrees_and_titles(
+    room: tuple[float, float], corners: list[tuple[float, float]], size: tuple[float, ...]
+) -> None:
+    found = _layout(Grid((50, 50), Affine(1, 0, 500_000, 0, -1, 5_000_000), "EPSG:32631"), 2, room)
+    assert found.corners == corners
+    assert (found.map_width, found.map_height, found.width, found.height) == size
