@@ -119,6 +119,29 @@ def _write_half(path: Path, out: Path, number: int) -> None:
                 half.write_colormap(1, file.colormap(1))
 
 
+def _write_vrt(path: Path, tiles: Path) -> Path:
+    """Write a VRT of two halves as gdalbuildvrt does: without tags and units."""
+    gdal_type = {"uint8": "Byte", "int16": "Int16", "float32": "Float32"}
+    with rasterio.open(path) as file:
+        bands = []
+        for number, kind in enumerate(file.dtypes, start=1):
+            nodata = "" if file.nodata is None else f"<NoDataValue>{file.nodata}</NoDataValue>"
+            halves = "".join(
+                f'<SimpleSource><SourceFilename relativeToVRT="1">{tiles.name}/{half}.tif</SourceFilename><SourceBand>{number}</SourceBand>'
+                f'<SrcRect xOff="0" yOff="0" xSize="{SIDE // 2}" ySize="{SIDE}"/><DstRect xOff="{half * SIDE // 2}" yOff="0" xSize="{SIDE // 2}" ySize="{SIDE}"/></SimpleSource>'
+                for half in range(2)
+            )
+            colour = file.colorinterp[number - 1].name.capitalize()
+            bands.append(
+                f'<VRTRasterBand dataType="{gdal_type[kind]}" band="{number}">{nodata}<ColorInterp>{colour}</ColorInterp>{halves}</VRTRasterBand>'
+            )
+        place = ", ".join(map(repr, file.transform.to_gdal()))
+        text = f"<SRS>{file.crs.to_wkt()}</SRS><GeoTransform>{place}</GeoTransform>{''.join(bands)}"
+    out = path.with_suffix(".vrt")
+    out.write_text(f'<VRTDataset rasterXSize="{SIDE}" rasterYSize="{SIDE}">{text}</VRTDataset>', encoding="utf-8")
+    return out
+
+
 @dataclass(frozen=True)
 class Place:
     """Folder with the usual files of a site, and a run that learnt from them."""
@@ -130,7 +153,7 @@ class Place:
         return str(self.folder / name)
 
     def in_form(self, name: str, form: str) -> Any:
-        """Return a file as it is, as a folder of two tiles, or as an array with its coordinates and attributes."""
+        """Return a file as it is, as a folder of two tiles or a VRT of them, or as an array with its coordinates and attributes."""
         path = self.folder / name
         if form == "file":
             return str(path)
@@ -141,6 +164,8 @@ class Place:
             tiles.mkdir()
             for number in range(2):
                 _write_half(path, tiles / f"{number}.tif", number)
+        if form == "vrt":
+            return str(_write_vrt(path, tiles))
         return str(tiles)
 
     def data(self, **layers: object) -> DataSection:

@@ -169,7 +169,11 @@ NO_CELL = {
 }
 
 
-FORMS = ("file", "tiles", "array")
+FORMS = ("file", "tiles", "vrt", "array")
+STATED = {  # cases of what files state, which a VRT of them does not repeat
+    "colour table", "band of heights in feet", "heights in feet as an image", "feet", "heights with a colour table",
+    "scores with a colour table", "another order of classes", "labels with a scale", "mask with a scale",
+}  # fmt: skip
 FILES_ONLY = {  # doors that take no array
     "train", "train, values", "train, dsm", "train, labels", "train, masks", "whole images", "review, image", "refine, image",
     "refine, scores", "coherence", "damage, prior", "change, cover", "flood, cover", "damage --water", "flood --permanent-water",
@@ -204,8 +208,9 @@ def cells() -> Iterator[Any]:
             missing = MISSING.get((name, entrance))
             marks = [] if missing is None else [pytest.mark.xfail(strict=True, reason=missing)]
             for form in FORMS:
-                other = {"array": FILES_ONLY, "tiles": ONE_FILE, "file": set()}[form]
-                if entrance not in other and name not in NOT_IN_FORM.get(form, ()):
+                other = {"array": FILES_ONLY, "tiles": ONE_FILE, "vrt": ONE_FILE, "file": set()}[form]
+                left_out = CASES.keys() - STATED if form == "vrt" else NOT_IN_FORM.get(form, ())
+                if entrance not in other and name not in left_out:
                     yield pytest.param(name, entrance, form, id=f"{name}-{entrance}-{form}", marks=marks)
 
 

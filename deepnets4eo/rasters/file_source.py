@@ -46,6 +46,7 @@ from deepnets4eo.rasters.datasets import (
 from deepnets4eo.rasters.longitudes import first_column_to_roll, roll, usual_longitudes
 from deepnets4eo.rasters.upright import as_stated
 from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_nodata
+from deepnets4eo.rasters.virtual import declared_of
 from deepnets4eo.rasters.warped_source import WarpedSource
 
 STRUCTURES = ("orientation", "pages")  # that `_honour_structure` follows
@@ -104,7 +105,7 @@ class FileSource(Source):
                 f"{self.name} has bands of several types ({', '.join(dict.fromkeys(dataset.dtypes))}). Write it in one: gdal_translate -ot "
                 "Float32 IN OUT.tif"
             )
-        declared = Declared.of_dataset(dataset, self.name, unmasked)
+        declared = declared_of(dataset, self.name, unmasked)
         declared = declared if nodata is None else declared.with_nodata(nodata)
         is_complex = declared.is_complex  # read as power
         self.dtype = np.dtype(np.float32 if is_complex else dataset.dtypes[0])

@@ -52,6 +52,7 @@ from deepnets4eo.rasters.values import (
     same_unit,
     storable_nodata,
 )
+from deepnets4eo.rasters.virtual import declared_of
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
@@ -229,7 +230,7 @@ def _describe(path: str) -> MosaicTile:
         known_mask = MaskFlags.per_dataset in tile.mask_flag_enums[0]
         clear_messages(tile)
         hidden_by_alpha = bool(alpha_bands(tile)) and not known_mask
-        declared = Declared.of_dataset(tile, path)
+        declared = declared_of(tile, path)
         declared.check({"complex", "values"})  # a turned picture or further pages would be read as they are stored
         return MosaicTile(
             path,
@@ -393,7 +394,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None]]:
             kind = (file.shape, tuple(round(value, 9) for value in file.transform), crs, file.dtypes[0])
             first = first or kind
             _check_same_pixels(paths[0], first, path, kind)
-            declared = Declared.of_dataset(file, path)
+            declared = declared_of(file, path)
             declared.check({"complex", "values"})
             bands += _stacked_bands(file, declared, len(bands))
             wavelengths += [band.wavelength_nm for band in declared.bands]

@@ -11,10 +11,11 @@ from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
 from deepnets4eo.errors import Reading
-from deepnets4eo.formats import Declared, open_raster
+from deepnets4eo.formats import open_raster
 from deepnets4eo.rasters.band_subset import alpha_bands
 from deepnets4eo.rasters.file_source import FileSource, from_anywhere
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt, names_bands, stack_files, stack_vrt
+from deepnets4eo.rasters.virtual import declared_of
 
 
 @Reading.of_source("Is it whole? Copy it again.")
@@ -40,7 +41,7 @@ def open_files(source: str | Path | Sequence[str | Path], nodata: float | None) 
     )  # fmt: skip
     opened.hidden_tile = hidden
     with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
-        waves = [band.wavelength_nm for band in Declared.of_dataset(first, tiles[0]).bands]
+        waves = [band.wavelength_nm for band in declared_of(first, tiles[0]).bands]
         is_masked = ColorInterp.alpha.name in (opened.declared.colours or [])
         unmasked = () if is_masked else tuple(alpha_bands(first))
         opened.declared = replace(opened.declared.with_bands(wavelength_nm=waves), unmasked=unmasked)
