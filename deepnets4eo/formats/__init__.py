@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from .array_files import ArrayReference, ImageArray, list_arrays, open_array, other_axes, parse_reference
     from .array_info import ArrayInfo
-    from .band_info import StoredValues
+    from .band_info import BandInfo, StoredValues
     from .category_legend import colour_table
     from .declared import Declared
     from .drivers import need_few_drivers
@@ -75,7 +75,7 @@ else:
                 "parse_reference",
             ],
             ".array_info": ["ArrayInfo"],
-            ".band_info": ["StoredValues"],
+            ".band_info": ["BandInfo", "StoredValues"],
             ".category_legend": ["colour_table"],
             ".declared": ["Declared"],
             ".drivers": ["need_few_drivers"],

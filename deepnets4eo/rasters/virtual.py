@@ -1,4 +1,4 @@
-"""What the files of a virtual raster (VRT) state and the VRT itself does not.
+"""Metadata of virtual rasters (VRT), completed by what their files state.
 
 `gdalbuildvrt` keeps nodata, scale, colours and names of bands, and drops units and all tags: amplitudes would be read as power, feet as
 metres, and the values of a label raster would lose their names.
@@ -16,8 +16,7 @@ from xml.etree import ElementTree
 from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.formats import Declared, StoredValues, open_raster
-from deepnets4eo.formats.band_info import BandInfo
+from deepnets4eo.formats import BandInfo, Declared, StoredValues, open_raster
 from deepnets4eo.rasters.shared_tags import shared_tags
 
 PLAIN_SOURCES = {"simplesource", "averagedsource", "complexsource"}
