@@ -12,7 +12,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from deepnets4eo.errors import DeepNets4EOError
@@ -27,7 +27,7 @@ MIN_GAIN = 1.25  # of a convolution; the rest of a network gains less, and bfloa
 FILE = "precision.json"
 
 
-@lru_cache(maxsize=1)
+@cache
 def fastest_precision() -> str:
     """Return "bfloat16" if this processor computes a convolution at least 1.25 times as fast in it, else "float32".
 

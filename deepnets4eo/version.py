@@ -3,14 +3,14 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 __version__ = "0.1.0"
 
 
-@lru_cache(maxsize=1)
+@cache
 def code_version() -> str:
     """Return the version and a hash of all code and settings in the package: jobs begun with other code are not continued.
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import shapely
+from affine import Affine
 
 from deepnets4eo.damage.decision.fit_model import _most_outside, reliable_limit
 from deepnets4eo.damage.decision.inundation import _is_everywhere
 from deepnets4eo.damage.decision.reliability import _between, _site_shift, _spread
 from deepnets4eo.damage.decision.site_fit import UNKNOWN_SITE, SiteShift, fit_site_shift
 from deepnets4eo.damage.decision.two_views import _network_log_odds
+from deepnets4eo.damage.review import teaching
 from deepnets4eo.damage.review.page import MEANINGS
+from deepnets4eo.damage.review.taught_map import language_of
+from deepnets4eo.damage.structure import unbuilt
+from deepnets4eo.grid import Grid
+from deepnets4eo.rasters import Layer
 
 
 def test_roofs_found_again_move_the_levels_of_their_site() -> None:
@@ -91,3 +100,75 @@ def test_five_buildings_of_either_kind_say_how_far_a_site_is_shifted(damaged: in
     grade = np.tile(np.repeat([3, 0], [damaged, intact]), 2)
     spread = _spread(np.full((len(grade), 4), 0.25), grade, np.repeat([0, 1], damaged + intact))
     assert spread[0] == (0.3 if known else 2.0)
+
+
+@pytest.mark.parametrize(("letters", "language"), [(4081, "fr"), (4082, "en")])
+def test_the_language_of_a_page_is_stated_in_its_first_4096_letters(
+    letters: int, language: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(" " * letters + '<html lang="fr">', encoding="utf-8")
+    assert language_of(page) == language
+
+
+def test_columns_count_up_to_three_standard_deviations_when_answers_teach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a hundred buildings lies 99 / √99 = 9.95 deviations from the mean of all."""
+    values = np.zeros((100, 1))
+    values[7] = 1
+    table = SimpleNamespace(teaching_values=values, prior=None, has_network=False)
+    monkeypatch.setattr(teaching, "Buildings", lambda _: table)
+    evidence = teaching._evidence(pd.DataFrame(index=range(100)), np.zeros((100, 3)))
+    assert evidence[7].tolist() == [3, 0, 0, 0, 1]
+    assert evidence[8, 0] == pytest.approx(-1 / math.sqrt(99))
+
+
+def image_of(side: int) -> Layer:
+    grid = Grid((side, side), Affine(1, 0, 500_000, 0, -1, 5_000_000), "EPSG:32631")
+    return Layer.open(np.broadcast_to(np.uint8(1), (1, side, side)), grid=grid)
+
+
+def small_houses(count: int) -> np.ndarray:
+    left, top = 100 + 40.0 * (np.arange(count) % 25), 100 + 40.0 * (np.arange(count) // 25)
+    return shapely.box(left, top, left + 4, top + 4)
+
+
+@pytest.mark.parametrize(
+    ("houses", "copies", "like_ground", "auc", "flagged", "few"),
+    [
+        (50, 20, 0.81, 0.81, 50, None),
+        (49, 20, 0.81, 0.81, 0, None),
+        (50, 19, 0.81, 0.81, 0, 19),
+        (50, 20, 0.79, 0.81, 0, None),
+        (50, 20, 0.81, 0.79, 0, None),
+    ],
+)
+def test_outlines_are_unbuilt_if_50_of_them_differ_from_20_copies_on_open_ground(
+    houses: int,
+    copies: int,
+    like_ground: float,
+    auc: float,
+    flagged: int,
+    few: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    total = houses + copies
+    monkeypatch.setattr(unbuilt, "place_decoys", lambda *_: small_houses(copies))
+    monkeypatch.setattr(unbuilt, "collect", lambda *_, **__: {"measured": np.zeros(total)})
+    monkeypatch.setattr(unbuilt, "ground_likeness", lambda _: np.zeros((total, 6)))
+    monkeypatch.setattr(unbuilt, "assess_coverage", lambda *_: SimpleNamespace(reason=np.full(total, "")))
+    monkeypatch.setattr(unbuilt, "_compare", lambda values, *_: (np.full(len(values), like_ground), auc))
+
+    class Outlines:
+        def __len__(self) -> int:
+            return houses
+
+        def in_pixels(self, _: object) -> np.ndarray:
+            return small_houses(houses)
+
+    found = unbuilt.find_unbuilt(image_of(256), Outlines(), None)  # type: ignore[arg-type]
+    assert (found.flags.sum(), found.few_copies) == (flagged, few)
+
+
+def test_no_more_than_400_copies_of_outlines_are_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unbuilt, "DRAWS", 2)
+    assert len(unbuilt.place_decoys(small_houses(500), image_of(1200), np.random.default_rng(0))) == 400

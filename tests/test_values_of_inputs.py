@@ -8,23 +8,31 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from affine import Affine
+from geotiff import write_geotiff
 
-from deepnets4eo.catalogues.candidates import PlannedImage
+from deepnets4eo import processor
+from deepnets4eo.catalogues.candidates import Candidate, PlannedImage, best_pair
 from deepnets4eo.catalogues.plan import Plan
+from deepnets4eo.catalogues.search import _Kept
+from deepnets4eo.damage.evidences.rasters import values_at_a_glance
 from deepnets4eo.errors import InputError, Reading
+from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.grid import Grid
-from deepnets4eo.inspection import cloud_network, machine
+from deepnets4eo.inspection import cloud_network, machine, overlap
 from deepnets4eo.inspection.cloud_network import CloudNetworkOptions
 from deepnets4eo.inspection.clouds import _cloudy_colours, _cloudy_spectrum, cells_of, cloud_finding
 from deepnets4eo.inspection.datasets import _folders
 from deepnets4eo.inspection.dropped_words import dropped_words
+from deepnets4eo.interferometry.complex_image import ComplexImage
 from deepnets4eo.interferometry.fringes import FringeField
 from deepnets4eo.interferometry.job import CoherenceMap
 from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as.assessment import Door
 from deepnets4eo.read_as.kinds import report_heights
+from deepnets4eo.sharpening.pansharpening import _check_pair
 
 
 def layer_of(values: np.ndarray, gsd_m: float = 1.0) -> Layer:
@@ -196,3 +204,79 @@ def test_clouds_are_looked_for_in_cells_of_four_metres_and_4096_along_a_side(
 ) -> None:
     image: Any = SimpleNamespace(shape=shape)
     assert cells_of(image, gsd_m) == (cell_m, cells)
+
+
+@pytest.mark.parametrize(("place", "chosen"), [(99, "near"), (100, "far")])
+def test_the_best_hundred_images_of_a_side_are_paired(place: int, chosen: str) -> None:
+    """One image before is seen as the one after is, but `place` others have a better score."""
+
+    def candidate(name: str, role: str, angle: float, score: float) -> Candidate:
+        image = PlannedImage(files=[name], name=name, off_nadir_deg=angle, azimuth_deg=0, score=score)
+        return Candidate(image, None, None, None, "", "", role)  # type: ignore[arg-type]
+
+    images = [candidate("far", "before", 60, 0.5) for _ in range(place)] + [candidate("near", "before", 0, 0.49)]
+    before, after, _ = best_pair([*images, candidate("after", "after", 0, 0.5)])
+    assert before is not None
+    assert after is not None
+    assert (before.image.name, after.image.name) == (chosen, "after")
+
+
+def test_values_of_an_item_are_kept_six_levels_deep() -> None:
+    nested: Any = "value"
+    for _ in range(6):
+        nested = [nested]
+    assert _Kept()._small(nested) == nested
+    assert _Kept()._small([nested]) == [[[[[[[None]]]]]]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "day"), [(99_999_999, None), (100_000_000, "1973-03-03"), (199_999_999, "1976-05-03")]
+)
+def test_numbers_from_a_hundred_million_are_seconds_since_1970(seconds: int, day: str | None) -> None:
+    found = parse_days(pd.Series([seconds]))
+    assert (None if found.isna().all() else found.dt.strftime("%Y-%m-%d")[0]) == day
+
+
+@pytest.mark.parametrize(("files", "by_site"), [(6, False), (7, True)])
+def test_more_than_six_files_are_reported_by_their_places(
+    files: int, by_site: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlap, "_by_site", lambda _: "by site")
+    monkeypatch.setattr(overlap, "_overlap", lambda *_: overlap.Overlaps([], []))
+    items: Any = [
+        SimpleNamespace(kind="raster", path="a", grid=layer_of(np.ones((1, 2, 2)), 1 + n).grid) for n in range(files)
+    ]
+    assert (overlap.overlaps(items) == "by site") is by_site
+
+
+@pytest.mark.parametrize(("gsd_m", "is_finer"), [(1.19, False), (1.21, True)])
+def test_a_panchromatic_band_is_finer_by_a_fifth(gsd_m: float, is_finer: bool) -> None:
+    image, pan = (layer_of(np.ones((bands, 8, 8), np.uint8), size) for bands, size in ((3, gsd_m), (1, 1.0)))
+    if is_finer:
+        assert _check_pair(image, pan) == pytest.approx(gsd_m)
+    else:
+        with pytest.raises(InputError, match="a panchromatic band is finer"):
+            _check_pair(image, pan)
+
+
+def test_a_processor_is_measured_in_five_rounds_of_either_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[Any] = []
+    monkeypatch.setattr(
+        "torch.nn.functional.conv2d", lambda *args, **_: shapes.append([tuple(one.shape) for one in args])
+    )
+    assert set(processor.time_convolution()) == {"float32", "bfloat16"}
+    assert shapes == [[(1, 64, 96, 96), (64, 64, 3, 3)]] * 10
+
+
+def test_an_image_is_complex_by_its_middle_512_rows(tmp_path: Path) -> None:
+    inner, outer = np.ones((2, 512, 4), np.float32), np.ones((2, 300, 4), np.float32)
+    inner[:, ::2] = -1
+    assert ComplexImage(write_geotiff(tmp_path / "a.tif", np.concatenate([outer, inner, outer], axis=1)))
+    outer[:, ::2] = -1
+    inner[:] = 1
+    with pytest.raises(InputError, match="the real and the imaginary part"):
+        ComplexImage(write_geotiff(tmp_path / "b.tif", np.concatenate([outer, inner, outer], axis=1)))
+
+
+def test_scores_are_looked_at_in_1024_pixels_along_their_longer_side() -> None:
+    assert values_at_a_glance(layer_of(np.ones((1, 2, 2048), np.float32))).shape == (1024,)

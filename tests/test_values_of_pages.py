@@ -11,6 +11,7 @@ from affine import Affine
 
 from deepnets4eo.damage.products.sheet import _layout
 from deepnets4eo.grid import Grid
+from deepnets4eo.outputs.map_page import CLOUD_COLOUR, Overlay, panels
 from deepnets4eo.outputs.served_page import chips as chips_module
 from deepnets4eo.outputs.served_page.chips import Chips
 from deepnets4eo.rasters import Layer
@@ -76,3 +77,19 @@ def test_maps_of_a_sheet_have_room_for_degrees_and_titles(
     found = _layout(Grid((50, 50), Affine(1, 0, 500_000, 0, -1, 5_000_000), "EPSG:32631"), 2, room)
     assert found.corners == corners
     assert (found.map_width, found.map_height, found.width, found.height) == size
+
+
+def test_clouds_and_water_are_translucent_and_what_is_unknown_has_stripes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panels, "_webp", lambda image: image)
+    mask = np.zeros((1, 8, 40), np.uint8)
+    mask[0, :, 20:30], mask[0, :, 30:] = 1, 9
+    layer = Layer.open(mask, nodata=9)
+    for colour, drawn in ((CLOUD_COLOUR, (235, 245, 255, 150)), (panels.WATER_COLOUR, (30, 120, 255, 150))):
+        (_, inside), (_, unknown) = panels.render_overlay(Overlay("Mask", layer, colour=colour, unknown="Not known"))
+        image: Any = inside.tiles[0].webp
+        assert image[3, 25].tolist() == list(drawn)
+        assert not image[:, :20].any()
+        stripes: Any = unknown.tiles[0].webp
+        assert np.flatnonzero(stripes[0, :, 3]).tolist() == [32]
+        assert np.flatnonzero(stripes[1, :, 3]).tolist() == [31, 39]
+        assert stripes[0, 32].tolist() == [235, 235, 235, 150]

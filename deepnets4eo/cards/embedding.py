@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class EmbeddingCard(BaseModel):
             raise option_error(error, cls, f"{where} is no card of embeddings") from error
 
 
-@lru_cache(maxsize=1)
+@cache
 def _known() -> list[EmbeddingCard]:
     return [EmbeddingCard.load(name) for name in CardKind.EMBEDDING.names]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
@@ -81,7 +81,7 @@ def need_few_drivers() -> None:
     os.environ.setdefault(NEEDED_ALONE, "1")
 
 
-@lru_cache(maxsize=1)
+@cache
 def leave_out_raster_drivers() -> None:
     """Take what no image needs out of rasterio's GDAL, where the process is the command line's; before its first use."""
     if NEEDED_ALONE not in os.environ:
@@ -97,7 +97,7 @@ def leave_out_raster_drivers() -> None:
         log.setLevel(level)
 
 
-@lru_cache(maxsize=1)
+@cache
 def leave_out_vector_drivers() -> None:
     """Take what no outlines need out of pyogrio's GDAL, where the process is the command line's."""
     if NEEDED_ALONE not in os.environ:

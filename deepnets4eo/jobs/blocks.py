@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -114,7 +114,7 @@ def block_of_step(job: Callable[[FinishBlocks], object], step: str) -> DoBlock:
     return table[step]
 
 
-@lru_cache(maxsize=1)
+@cache
 def versions() -> dict[str, str]:
     """Versions of the code and of the packages that shape results, "" if not installed."""
     return {"deepnets4eo": code_version(), **{name: _version(name) for name in SHAPING}, **foreign_versions()}

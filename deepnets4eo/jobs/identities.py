@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def code_and_weights() -> str:
     return f"{code_version()} {_shipped_weights()}"
 
 
-@lru_cache(maxsize=1)
+@cache
 def _shipped_weights() -> str:
     digest = hashlib.sha256()
     for name in ShippedModel.names():

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def describe(source: str) -> dict[str, Any]:
     return {"path": name, "sha256": None, "bytes": None}
 
 
-@lru_cache(maxsize=1)
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of this package, of Python, of the system and of the libraries that shape the result."""
     versions = {"deepnets4eo": __version__, "python": platform.python_version(), "system": platform.platform()}

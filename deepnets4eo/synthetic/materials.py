@@ -8,7 +8,7 @@ Points have ASPRS codes: 2 ground, 3 low, 5 high vegetation, 6 building, 9 water
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ CODE: dict[str, int] = {name: code for code, name in enumerate(NAMES)}
 KIND: tuple[str, ...] = tuple(material.kind for material in _MATERIALS)
 
 
-@lru_cache(maxsize=1)
+@cache
 def poles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Low and high display colours (M, 4) and texture weights (M, 3) by material code, float32."""
     low = np.array([material.low for material in _MATERIALS], np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from enum import IntEnum
+from enum import IntEnum, auto
 from typing import Protocol, runtime_checkable
 
 from deepnets4eo.damage.site.site import Evidence, Site
@@ -14,12 +14,12 @@ from deepnets4eo.device import return_freed_memory
 class Phase(IntEnum):
     """Position of an evidence in a job: it measures after all earlier phases, whose results it may read. The attribute `phase`, by default SCORES."""
 
-    OUTLINES = 1  # puts the outlines on the buildings of POST, with the first columns
-    DATES = 2  # checks which images the further phases read
-    BUILDINGS = 3  # leaves out outlines without a building
-    SCORES = 4  # scores of the decision, only if the outlines are known to be on buildings
-    MEASURES = 5  # reads which buildings are assessed
-    AFTERWARDS = 6  # after the decision, whose table it extends by columns that never decide
+    OUTLINES = auto()  # puts the outlines on the buildings of POST, with the first columns
+    DATES = auto()  # checks which images the further phases read
+    BUILDINGS = auto()  # leaves out outlines without a building
+    SCORES = auto()  # scores of the decision, only if the outlines are known to be on buildings
+    MEASURES = auto()  # reads which buildings are assessed
+    AFTERWARDS = auto()  # after the decision, whose table it extends by columns that never decide
 
 
 @runtime_checkable
