@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -13,15 +13,23 @@ import pytest
 import shapely
 from affine import Affine
 
+from deepnets4eo.baselines.parts.templates import Shapes, first_parts
+from deepnets4eo.cli.review import POINTS, review
+from deepnets4eo.damage.decision.estimates import InundatedBuildings, _rows
 from deepnets4eo.damage.decision.fit_model import _most_outside, reliable_limit
 from deepnets4eo.damage.decision.inundation import _is_everywhere
+from deepnets4eo.damage.decision.order import require_order, require_two_pictures
 from deepnets4eo.damage.decision.reliability import _between, _site_shift, _spread
 from deepnets4eo.damage.decision.site_fit import UNKNOWN_SITE, SiteShift, fit_site_shift
 from deepnets4eo.damage.decision.two_views import _network_log_odds
+from deepnets4eo.damage.evidences import shakemap
 from deepnets4eo.damage.review import teaching
 from deepnets4eo.damage.review.page import MEANINGS
 from deepnets4eo.damage.review.taught_map import language_of
+from deepnets4eo.damage.site.work import step_progress
 from deepnets4eo.damage.structure import unbuilt
+from deepnets4eo.damage.table.vocabulary import LOOKS
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters import Layer
 
@@ -172,3 +180,94 @@ def test_outlines_are_unbuilt_if_50_of_them_differ_from_20_copies_on_open_ground
 def test_no_more_than_400_copies_of_outlines_are_placed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unbuilt, "DRAWS", 2)
     assert len(unbuilt.place_decoys(small_houses(500), image_of(1200), np.random.default_rng(0))) == 400
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "known", "refused"),
+    [(10, 2, 100, True), (9, 2, 90, False), (10, 2, 101, False), (12, 3, 100, True), (11, 3, 100, False)],
+)
+def test_images_are_swapped_if_ten_and_a_tenth_look_damaged_before_and_four_times_fewer_after(
+    before: int, after: int, known: int, refused: bool
+) -> None:
+    """A building looks damaged from a probability of 0.5 on."""
+    rows = np.arange(known + 5)
+    pre = np.where(rows < before, 0.5, 0.49)
+    post = np.where((rows >= before) & (rows < before + after), 0.5, np.where(rows < known, 0.49, np.nan))
+    if refused:
+        with pytest.raises(InputError, match=f"{before} of {known} buildings look damaged in PRE"):
+            require_order(pre, post)
+    else:
+        require_order(pre, post)
+
+
+@pytest.mark.parametrize(
+    ("roofs", "unlike", "agreement", "ground", "refused"),
+    [
+        (21, 2, 0.81, 0.61, True),
+        (21, 3, 0.81, 0.61, False),  # the tenth percentile of 21 roofs is the third one
+        (20, 0, 0.81, 0.61, True),
+        (19, 0, 0.81, 0.61, False),
+        (20, 0, 0.80, 0.61, False),
+        (20, 0, 0.81, 0.60, False),
+        (20, 0, 0.81, math.nan, False),
+    ],
+)
+def test_a_pair_is_one_image_if_nine_of_ten_roofs_and_the_ground_agree(
+    roofs: int, unlike: int, agreement: float, ground: float, refused: bool
+) -> None:
+    found = np.where(np.arange(roofs) < unlike, 0.1, agreement)
+    if refused:
+        with pytest.raises(InputError, match="seem to be one image"):
+            require_two_pictures(np.append(found, np.nan), ground)
+    else:
+        require_two_pictures(np.append(found, np.nan), ground)
+
+
+@pytest.mark.parametrize(("paired", "ends"), [(True, [1 / 7.5, 1.5 / 7.5, 3.5 / 7.5, 1]), (False, [0.2, 1])])
+def test_steps_over_images_take_their_share_of_the_time(paired: bool, ends: list[float]) -> None:
+    shares: list[float] = []
+    for done in step_progress(shares.append, graded=True, paired=paired).values():
+        if done is not None:  # a step that does no work has none
+            done(1.0)
+    assert shares == pytest.approx(ends)
+
+
+def test_nodes_of_a_million_are_no_shaking(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = {"lon_min": "10", "lat_min": "50", "lon_max": "11", "lat_max": "51", "nlat": "2", "nlon": "2"}
+    table = np.array([[10, 51, 999_999], [11, 51, 1e6], [10, 50, -999_999], [11, 50, 3]])
+    units = {"LON": "dd", "LAT": "dd", "MMI": "intensity"}
+    monkeypatch.setattr(shakemap, "_read_xml", lambda _: ({"grid_specification": grid}, units, table))
+    values, _ = shakemap.ShakeMapGrid.read("grid.xml").fields["MMI"]
+    np.testing.assert_array_equal(values, [[999_999, np.nan], [-999_999, 3]])
+
+
+def test_the_help_of_a_review_states_the_size_of_its_samples() -> None:
+    (info,) = (one for one in get_type_hints(review, include_extras=True)["looks"].__metadata__ if hasattr(one, "help"))
+    assert f"by default {LOOKS} buildings, half of them the likeliest damaged, or {POINTS} points" in info.help
+    assert (LOOKS, POINTS) == (40, 100)
+
+
+@pytest.mark.parametrize(("drawn", "interval"), [(5, [0, 5]), (6, [6, 6]), (994, [994, 994]), (995, [995, 1000])])
+def test_an_end_within_half_a_percent_of_none_or_all_is_none_or_all(drawn: float, interval: list[float]) -> None:
+    rows = _rows(np.full(5, float(drawn)), np.full((40, 5), float(drawn)), 1000.0)
+    assert {tuple(row["interval_95"]) for row in rows.values()} == {tuple(interval)}
+    every = _rows(np.full(5, 500.0), np.full((40, 5), 500.0), 1000.0, up_to_all=True)
+    assert every["damaged"]["interval_95"] == [500, 1000]
+    assert _rows(np.full(5, 500.0), np.full((40, 5), 500.0), 1000.0)["damaged"]["interval_95"] == [500, 500]
+
+
+@pytest.mark.parametrize(("structure", "step"), [((0.1, 0.5), 0.02472), ((0.0, 0.5), 0.04379)])
+def test_houses_in_water_are_ordered_by_a_quarter_of_what_their_structure_shows(
+    structure: tuple[float, float], step: float
+) -> None:
+    """Log-odds of 0.9 have a slope of 0.09; those of the structure lie 2.197 apart, or 3.892 as for 0.02."""
+    rows = np.ones(2, bool)
+    found = InundatedBuildings(rows, rows, np.ones(2))._in_order(np.array([0.9, 0.9]), np.array(structure))
+    assert found == pytest.approx([0.9 - step, 0.9 + step], abs=1e-4)
+
+
+def test_parts_of_a_template_cover_four_fifths_of_its_object() -> None:
+    """Half cells of an object of 40 by 20 pixels are 200, of which two parts cover 160: squares of 9."""
+    shapes = Shapes(np.array([[40.0, 20, 0]]), np.array([0]), np.array([[6, 10]]), 4)
+    bank: Any = SimpleNamespace(shapes=shapes, weights=np.ones((1, 3, 6, 10), np.float32))
+    assert first_parts(bank, 2).weights.shape == (1, 2, 3, 9, 9)

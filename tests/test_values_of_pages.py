@@ -11,6 +11,8 @@ from affine import Affine
 
 from deepnets4eo.damage.products.sheet import _layout
 from deepnets4eo.grid import Grid
+from deepnets4eo.maps.areas import label_area
+from deepnets4eo.maps.region_page import _thinned
 from deepnets4eo.outputs.map_page import CLOUD_COLOUR, Overlay, panels
 from deepnets4eo.outputs.served_page import chips as chips_module
 from deepnets4eo.outputs.served_page.chips import Chips
@@ -93,3 +95,20 @@ def test_clouds_and_water_are_translucent_and_what_is_unknown_has_stripes(monkey
         assert np.flatnonzero(stripes[0, :, 3]).tolist() == [32]
         assert np.flatnonzero(stripes[1, :, 3]).tolist() == [31, 39]
         assert stripes[0, 32].tolist() == [235, 235, 235, 150]
+
+
+@pytest.mark.parametrize(("corners", "parts"), [(300, 2), (301, 1)])
+def test_small_parts_of_shapes_with_more_than_300_corners_may_vanish(corners: int, parts: int) -> None:
+    angle = np.linspace(0, 2 * np.pi, corners - 5)
+    ring = np.column_stack([100 * np.cos(angle), 100 * np.sin(angle)])
+    ring[-1] = ring[0]
+    shape = shapely.MultiPolygon([shapely.Polygon(ring), shapely.box(200, 0, 200.2, 0.2)])
+    assert shapely.get_num_coordinates(shape) == corners
+    assert shapely.get_num_geometries(_thinned(np.array([shape]), 1.0))[0] == parts
+
+
+def test_blocks_are_drawn_by_the_same_seed_unless_another_is_given() -> None:
+    labels = Layer.open(np.random.default_rng(0).integers(0, 2, (1, 128, 128)).astype(np.uint8))
+    first, same, other = label_area(labels, 1), label_area(labels, 1, seed=0), label_area(labels, 1, seed=1)
+    assert first == same
+    assert first.area.interval != other.area.interval

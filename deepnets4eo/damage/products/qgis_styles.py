@@ -74,7 +74,7 @@ _WATER = (0, 170, 255), _Fill(width=0.9, angles=(0,), distance=1.2)
 _WITHOUT_OUTLINES = _VIOLET, _Fill(outline="dot", width=0.26, angles=(135,), distance=4.0)
 
 
-def buildings_style(ranked: int = 0) -> list[ET.Element]:
+def buildings_style(ranked: int) -> list[ET.Element]:
     """Return the renderer of the buildings, the map tip, and what names a building in lists.
 
     ranked : number of buildings with a rank, 0 if the grades are known"""
@@ -104,7 +104,7 @@ def buildings_style(ranked: int = 0) -> list[ET.Element]:
     return [renderer, tip, expression]
 
 
-def confidence_style(ranked: int = 0) -> ET.Element:
+def confidence_style(ranked: int) -> ET.Element:
     """Return the renderer of the buildings by the confidence in their grade; buildings without a grade are highlighted.
 
     ranked : as in `buildings_style`"""

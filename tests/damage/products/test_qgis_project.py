@@ -96,7 +96,7 @@ def test_buildings_have_the_style_of_the_geopackage(saved):
     _, project = saved
     (layer,) = (layer for layer in project.iter("maplayer") if layer.findtext("id") == "damage_map_buildings")
     assert (layer.get("type"), layer.get("geometry"), layer.findtext("provider")) == ("vector", "Polygon", "ogr")
-    found, expected = layer.find("renderer-v2"), buildings_style()[0]
+    found, expected = layer.find("renderer-v2"), buildings_style(0)[0]
     for element in (found, expected):
         ET.indent(element)
         element.tail = None
@@ -309,7 +309,7 @@ def test_a_map_without_findings_prints_what_every_reader_must_know(tmp_path):
 
 
 def test_buildings_of_unknown_grades_are_coloured_by_the_quarter_of_their_rank() -> None:
-    known, ranked = buildings_style(), buildings_style(12)
+    known, ranked = buildings_style(0), buildings_style(12)
     values = [{entry.get("value") for entry in style[0].iter("category")} for style in (known, ranked)]
     assert values[1] - values[0] == {f"{NOT_KNOWN}-{number}" for number in (1, 2, 3, 4)}
     assert values[0] < values[1]
