@@ -12,9 +12,11 @@ import torch
 from affine import Affine
 from torch import nn
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid
+from deepnets4eo.prediction.preparation import _check_size
 from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmentation.light_unet import ScaledConv
 from deepnets4eo.segmenters import int8_network
 from deepnets4eo.segmenters.dated_encoders import GALILEO, PRESTO, DatedTensors
 from deepnets4eo.segmenters.dated_maps import DatedMaps, _unit
@@ -223,3 +225,24 @@ def test_images_of_imagenet_are_bytes_with_its_mean_and_deviation() -> None:
     assert layer.mean == pytest.approx((123.675, 116.28, 103.53))
     assert layer.std == pytest.approx((58.395, 57.12, 57.375))
     assert (layer.low, layer.high) == (0, 255)
+
+
+@pytest.mark.parametrize(("size_m", "nearest_m"), [(0.201, None), (0.199, 0.2), (1.49, None), (1.51, 1.5)])
+def test_runs_of_any_size_take_pixels_of_0_2_to_1_5_metres(size_m: float, nearest_m: float | None) -> None:
+    grid = Grid((20, 20), Affine(size_m, 0, 500_000, 0, -size_m, 100_000), "EPSG:32631")
+    if nearest_m is None:
+        _check_size(grid)
+    else:
+        with pytest.raises(RunError, match=f"gdalwarp -tr {nearest_m:g} {nearest_m:g}"):
+            _check_size(grid)
+
+
+def test_windows_are_scaled_by_their_own_spread_and_a_twentieth() -> None:
+    """Pixels of 0 and 1 lie half a unit from their mean, with a spread of one half; the last band stays."""
+    layer = ScaledConv(2, 2, 1, bias=False)
+    layer.unscaled_bands = 1
+    layer.weight.data = torch.eye(2)[:, :, None, None]
+    image = torch.tensor([[[[0.0, 1.0]], [[7.0, 9.0]]]])
+    with torch.inference_mode():
+        found = layer(image).numpy()
+    np.testing.assert_allclose(found, [[[[-0.5 / 0.55, 0.5 / 0.55]], [[7, 9]]]], rtol=1e-5)
