@@ -1,0 +1,138 @@
+"""Values at their limits: colours of unnamed classes, halos, short sides, long paths, footprints that overlap."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from scipy.special import expit
+
+from deepnets4eo.assistant.folders import Folders
+from deepnets4eo.errors import InputError
+from deepnets4eo.floods import date_kinds
+from deepnets4eo.interferometry.looks import CoherenceBias
+from deepnets4eo.objects import extraction
+from deepnets4eo.polygons.extraction import _of_unlike_pixels
+from deepnets4eo.reprojection import to_crs
+from deepnets4eo.segmenters.inputs import LayerInput
+from deepnets4eo.segmenters.onnx_card import named_legend
+from deepnets4eo.segmenters.onnx_segmenter import DYNAMIC_WORLD, _probe_range, dynamic_world_values, measure_halo
+from deepnets4eo.training.ground import overlapping_pairs
+
+
+def test_classes_of_other_networks_have_colours_around_the_circle_of_hues() -> None:
+    """Hues of 0.07 and 0.452, saturations of 0.45 and 0.65, values of 0.9 and 0.896, times 254; the first has one more."""
+    assert [entry.color for entry in named_legend(["ground", "roof"], "a").classes] == [(230, 170, 127), (80, 228, 185)]
+
+
+@pytest.mark.parametrize(
+    ("weight", "far_px", "halo_px"), [(1.1e-3, 20, 24), (0.9e-3, 20, 0), (1.0, 24, 24), (1.0, 25, 32), (1.0, 50, 32)]
+)
+def test_a_halo_reaches_to_a_thousandth_of_the_largest_difference_in_steps_of_eight(
+    weight: float, far_px: int, halo_px: int
+) -> None:
+    layer = LayerInput(("red",), (0.0,), (1.0,), 0.0, 1.0)
+    segmenter: Any = SimpleNamespace(
+        inputs=SimpleNamespace(layers={"image": layer}),
+        raw_output=lambda image: image + weight * np.roll(image, far_px, axis=3),
+    )
+    assert measure_halo(segmenter, 128) == halo_px
+
+
+@pytest.mark.parametrize(
+    ("high", "dtype", "mean", "limits"),
+    [(1000.0, "uint16", 0.0, (0, 1000)), (1001.0, "uint16", 0.0, (0, 250.25)), (10_000.0, "uint8", 0.0, (-1, 1)), (1000.0, "uint16", 5.0, (-1, 1))],
+)  # fmt: skip
+def test_networks_of_unscaled_values_are_probed_by_a_quarter_of_large_ones(
+    high: float, dtype: str, mean: float, limits: tuple[float, float]
+) -> None:
+    assert _probe_range(LayerInput(("red",), (mean,), (1.0,), 0.0, high, dtype)) == limits
+
+
+def test_dynamic_world_reads_the_logistic_function_of_logarithms() -> None:
+    rows = list(range(len(DYNAMIC_WORLD)))
+    values = np.full((1, len(rows), 1, 1), 1234.0, np.float32)
+    expected = expit((np.log1p(1234 * 0.005) - DYNAMIC_WORLD[:, 0]) * 5 / DYNAMIC_WORLD[:, 1] - 1)
+    np.testing.assert_allclose(dynamic_world_values(values, rows).ravel(), expected, rtol=1e-5)
+    assert dynamic_world_values(-values, rows).ravel() == pytest.approx(
+        expit(-DYNAMIC_WORLD[:, 0] * 5 / DYNAMIC_WORLD[:, 1] - 1), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(("length_m", "points"), [(240, 2), (470, 2), (490, 3)])
+def test_sides_of_up_to_250_metres_get_no_points_and_longer_ones_if_they_bend_by_five_centimetres(
+    length_m: float, points: int
+) -> None:
+    """Along the parallel of 85° north, 560 km from the pole: 490² / (8 · 560,000) = 0.054 m."""
+    end = length_m / (111_695 * np.cos(np.radians(85)))
+    side = gpd.GeoSeries([shapely.LineString([(-45, 85), (-45 + end, 85)])], crs="EPSG:4326")
+    assert len(shapely.get_coordinates(to_crs(side, "EPSG:3413").iloc[0])) == points
+
+
+@pytest.mark.parametrize(("letters", "words"), [(1024, "does not exist"), (1025, "outside of the folders")])
+def test_paths_of_an_assistant_have_1024_characters(letters: int, words: str, tmp_path: Path) -> None:
+    name = "/".join(["a" * 63] * 16) + "a"
+    with pytest.raises(InputError, match=words):
+        Folders([tmp_path]).to_read(name[:1024] + "a" * (letters - 1024))
+
+
+@pytest.mark.parametrize(("shared_px", "pairs"), [(0.9, []), (1.1, [(0, 1)])])
+def test_scenes_show_the_same_ground_from_a_hundredth_of_the_smaller_one_on(
+    shared_px: float, pairs: list[tuple[int, int]]
+) -> None:
+    def scene_at(left_px: float, cols: int) -> Any:
+        grid = GeoBox((100, cols), Affine(10, 0, 500_000 + 10 * left_px, 0, -10, 5_000_000), "EPSG:32631")
+        return SimpleNamespace(grid=grid, synthetic=False)
+
+    assert overlapping_pairs([scene_at(0, 300), scene_at(300 - shared_px, 100)]) == pairs
+
+
+def test_the_bias_of_coherence_is_that_of_its_looks() -> None:
+    """Without coherence the mean of L looks is Γ(L) Γ(3/2) / Γ(L + 1/2): 2/3 of two, 16/35 of four."""
+    for looks, mean in ((2.0, 2 / 3), (4.0, 16 / 35)):
+        assert CoherenceBias(looks).mean_sample(np.zeros(1)) == pytest.approx([mean])
+    true = np.array([0.2, 0.7, 0.98, 0.99, 0.995, 1.0])
+    bias = CoherenceBias(4.0)
+    assert bias.correct(bias.mean_sample(true)) == pytest.approx(true, abs=1e-4)
+    assert bias.mean_sample(np.array([0.995]))[0] == pytest.approx((bias.mean_sample(np.array([0.99]))[0] + 1) / 2)
+
+
+@pytest.mark.parametrize(("part", "compared"), [(0.009, False), (0.011, True)])
+def test_regions_up_to_a_hundredth_of_a_raster_are_of_alike_pixels(part: float, compared: bool) -> None:
+    """Pixels of 1° at 60° north differ by more than a thousandth along any side."""
+    grid = GeoBox((1000, 1000), Affine(0.02, 0, 10, 0, -0.02, 70), "EPSG:4326")
+    side = 1000 * part
+    region = np.array([shapely.box(5, 500, 6, 500 + side)], object)
+    assert bool(_of_unlike_pixels(region, grid).size) is compared
+
+
+@pytest.mark.parametrize(("cut", "divided"), [(0.04, False), (0.06, True)])
+def test_regions_that_fill_95_percent_of_their_hull_have_no_neck(
+    cut: float, divided: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def split(*arguments: Any, **_: Any) -> Any:
+        tried.append(1)
+        raise StopIteration
+
+    for name in ("split_at_necks", "split_both"):
+        monkeypatch.setattr(extraction, name, split)
+    square = shapely.box(10, 10, 50, 50).difference(shapely.box(20, 10, 40, 10 + 80 * cut))
+    grid = GeoBox((60, 60), Affine(1, 0, 500_000, 0, -1, 100_000), "EPSG:32631")
+    with suppress(StopIteration):
+        extraction._split_regions(np.array([square], object), grid, extraction.ObjectRules(), 10_000)
+    assert bool(tried) is divided
+
+
+def test_eight_bands_are_listed_by_thirty_letters_of_their_names() -> None:
+    layer: Any = SimpleNamespace(band_names=["a" * 40, *"bcdefghij"])
+    assert date_kinds._listed(layer) == "a" * 30 + ", b, c, d, e, f, g, h"
