@@ -218,6 +218,10 @@ def make_place(folder: Path) -> Place:
     empty = HEIGHTS + np.float32(250)
     empty[:, :40] = 0
     write("empty.tif", empty), write("empty_and_nodata.tif", empty, nodata=-9999)
+    (
+        write("empty_metres.tif", empty.astype(np.int16)),
+        write("minus_one.tif", np.where(empty == 0, np.float32(-1), empty)),
+    )
     # labels and masks
     depth = np.where(CLASSES == 1, HEIGHTS + np.float32(0.3), np.float32(np.nan))
     write("dry_gaps.tif", np.where(CLASSES == 1, 1, 255).astype(np.uint8), nodata=255)

@@ -116,6 +116,14 @@ CASES = {
         "heights", "empty.tif", ("declare_empty_heights",), ("0 in every band",),
         mended=lambda layer: not layer.read()[1][:, :38].any() or bool(np.isnan(layer.read()[0][0, :, :38]).all()),
     ),
+    "half of a surface model of whole metres is 0": Case(
+        "heights", "empty_metres.tif", ("declare_empty_heights",), ("0 in every band",),
+        mended=lambda layer: not layer.read()[1][:, :38].any() or bool(np.isnan(layer.read()[0][0, :, :38]).all()),
+    ),
+    "half of a surface model is -1": Case(
+        "heights", "minus_one.tif", ("declare_empty_heights",), ("-1 in every band",),
+        mended=lambda layer: not layer.read()[1][:, :38].any() or bool(np.isnan(layer.read()[0][0, :, :38]).all()),
+    ),
     "half is 0 next to another nodata": Case(
         "heights", "empty_and_nodata.tif", ("declare_empty_heights",), ("expected one value without data",), refused=True
     ),
@@ -139,20 +147,25 @@ NAMED = {
     ("heights without position", door): PLAIN
     for door in ("train, dsm", "evaluate, values", "evaluate, true values")
 }  # fmt: skip
+EMPTY = (
+    "half of a surface model is 0",
+    "half of a surface model of whole metres is 0",
+    "half of a surface model is -1",
+)
 REFUSED = {
     ("feet", "evaluate, values"): ("expected metres",),
     ("feet", "evaluate, true values"): ("expected metres",),
-    ("half of a surface model is 0", "heights, dsm"): ("seem to be above the sea",),
-    ("half of a surface model is 0", "heights, dtm"): ("expected heights above ground",),
     ("scores of -9999", "review --confidence"): ("has no value at some pixels",),
     ("scores of -9999", "suspects, probabilities"): ("as bytes",),
     ("coordinates in feet", "predict, dsm"): ("does not overlap",),  # of another site
     ("coordinates in feet", "predict, dsm of a Scene"): ("does not overlap",),
-}
+} | {
+    (name, door): words
+    for name in EMPTY
+    for door, words in {"heights, dsm": ("seem to be above the sea",), "heights, dtm": ("expected heights above ground",)}.items()
+}  # fmt: skip
 ANY_QUANTITY = "values of any quantity are compared, of which 0 may be one"
 NO_CELL = {
-    ("half of a surface model is 0", "evaluate, values"): ANY_QUANTITY,
-    ("half of a surface model is 0", "evaluate, true values"): ANY_QUANTITY,
     ("half is 0 next to another nodata", "evaluate, values"): ANY_QUANTITY,
     ("half is 0 next to another nodata", "evaluate, true values"): ANY_QUANTITY,
     ("no position", "whole images"): "whole images have one label, and no place",
@@ -166,7 +179,7 @@ NO_CELL = {
         "labels without position",
         "train, masks",
     ): "the folders are read before scenes are made of them, see `train, labels`",
-}
+} | {(name, door): ANY_QUANTITY for name in EMPTY for door in ("evaluate, values", "evaluate, true values")}  # fmt: skip
 
 
 FORMS = ("file", "tiles", "vrt", "array")

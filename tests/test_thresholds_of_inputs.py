@@ -36,8 +36,8 @@ from deepnets4eo.outputs import EventInfo, Phrase
 from deepnets4eo.outputs.served_page.server import RequestRefusedError
 from deepnets4eo.prediction.click_page import _whole
 from deepnets4eo.rasters import Layer
-from deepnets4eo.read_as import scenes
-from deepnets4eo.read_as.kinds import _are_far_from_zero
+from deepnets4eo.read_as import Door, scenes
+from deepnets4eo.read_as.kinds import declare_empty_heights
 from deepnets4eo.read_as.masks import ValuesSeen
 from deepnets4eo.training.mask_legend import MaskContent, _recognise
 
@@ -92,7 +92,8 @@ def test_heights_are_far_from_zero_if_all_but_a_hundredth_are_ten_metres_away(
     heights = np.full(10_000, 250.0, np.float32)
     heights[: round(near_share * heights.size)] = -near_m
     heights[-3000:] = 0  # what is asked about
-    assert _are_far_from_zero(layer_of(heights.reshape(1, 100, 100))) is are_far
+    assessed = declare_empty_heights(layer_of(heights.reshape(1, 100, 100)), Door("--dsm"))
+    assert (assessed.layer.nodata == 0) is are_far is bool(assessed.findings)
 
 
 @pytest.mark.parametrize(("whole_px", "is_depth"), [(30, True), (31, False)])

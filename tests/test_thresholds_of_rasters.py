@@ -14,10 +14,10 @@ from deepnets4eo.read_as import images
 from deepnets4eo.read_as.images import (
     _apart,
     _has_sentinel,
-    _in_squares,
     _is_flat,
     _sizes,
     _some_of,
+    are_squares,
     bright_value,
     is_grey,
     undeclared_in_bands,
@@ -39,14 +39,14 @@ def test_a_view_of_half_of_a_raster_shows_most_of_it(cols: int, shows: bool) -> 
 
 
 @pytest.mark.parametrize(("loose", "solid"), [(49, True), (50, False)])
-def test_most_of_what_has_no_data_is_in_squares_of_seven_pixels(loose: int, solid: bool) -> None:
+def test_most_of_what_has_no_data_isare_squares_of_seven_pixels(loose: int, solid: bool) -> None:
     mask = np.zeros((40, 60), bool)
     mask[:7, :7] = True
     places = [(row, col) for row in range(20, 40, 2) for col in range(0, 60, 2)][:loose]
     mask[tuple(np.transpose(places))] = True
-    assert _in_squares([mask]) is solid
+    assert are_squares([mask]) is solid
     mask[:7, 6] = False
-    assert not _in_squares([mask]), "squares of six pixels are none"
+    assert not are_squares([mask]), "squares of six pixels are none"
 
 
 @pytest.mark.parametrize(("values", "flat"), [(63, True), (64, False)])

@@ -135,13 +135,18 @@ def declare_nodata(layer: Layer, door: Door) -> Assessment:
     undeclared, findings = undeclared_nodata(layer), _band_findings(layer, door)
     if undeclared is not None:
         hidden = not undeclared.white and (undeclared.value is not None or door.hides_collars)
-        values: dict[str, Any] = {
-            "image": door.image, "source": Finding.file_name(layer.source), "value": undeclared.phrase, "share": undeclared.share,
-            "taken": Phrase("taken_as_nodata" if hidden else "counts_as_data"), "remedy": undeclared.remedy("FILE"),
-        }  # fmt: skip
-        findings.append(Finding(door.code("undeclared_nodata"), "caution", values, wording="undeclared_nodata"))
+        findings.append(undeclared_finding(undeclared, layer, door, hidden=hidden))
         layer = layer if undeclared.value is None else with_one_nodata(layer, undeclared.value, door)
     return Assessment(without_collar(layer) if door.collars == "here" else layer, tuple(findings))
+
+
+def undeclared_finding(undeclared: Undeclared, layer: Layer, door: Door, *, hidden: bool) -> Finding:
+    """Return the finding on undeclared nodata of a layer, and whether it is `hidden` or counts as data."""
+    values: dict[str, Any] = {
+        "image": door.image, "source": Finding.file_name(layer.source), "value": undeclared.phrase, "share": undeclared.share,
+        "taken": Phrase("taken_as_nodata" if hidden else "counts_as_data"), "remedy": undeclared.remedy("FILE"),
+    }  # fmt: skip
+    return Finding(door.code("undeclared_nodata"), "caution", values, wording="undeclared_nodata")
 
 
 def with_one_nodata(layer: Layer, value: float, door: Door) -> Layer:
@@ -232,14 +237,14 @@ def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> Undeclare
     value = 0.0 if far is None or far.nodata is None else far.nodata
     hidden = values == value
     share = float(hidden.mean()) if value else _apart(np.abs(values), 0.0, hidden, whole=layer.dtype.kind in "iu")
-    if share < MIN_SHARE or not _in_squares(
+    if share < MIN_SHARE or not are_squares(
         [(data[index] == value) & mask for (data, _), mask in zip(read, alone, strict=True)]
     ):
         return None
     return UndeclaredBand(index, layer.band_names[index], value, share)
 
 
-def _in_squares(masks: Sequence[Mask]) -> bool:
+def are_squares(masks: Sequence[Mask]) -> bool:
     """Return whether most pixels of masks are in squares of them."""
     from scipy.ndimage import binary_opening
 
@@ -282,7 +287,7 @@ def _white_parts(layer: Layer) -> Undeclared | None:
     if share < MIN_WHITE_SHARE or float(near.mean()) > RARE * share:
         return None
     masks = [(data == WHITE).all(axis=0) & valid for data, valid in read]
-    return Undeclared(share, white=True) if _in_squares(masks) else None
+    return Undeclared(share, white=True) if are_squares(masks) else None
 
 
 def _solid(layer: Layer, undeclared: Undeclared) -> bool:

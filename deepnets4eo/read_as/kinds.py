@@ -13,7 +13,16 @@ from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer, Scene, layer_names, metres_of, role_indices
 from deepnets4eo.read_as.assessment import Assessment, Door, ReadAs
 from deepnets4eo.read_as.height_units import in_metres
-from deepnets4eo.read_as.images import declare_nodata, sample_windows, undeclared_nodata, with_one_nodata
+from deepnets4eo.read_as.images import (
+    MIN_SHARE,
+    Undeclared,
+    are_squares,
+    declare_nodata,
+    sample_windows,
+    undeclared_finding,
+    undeclared_nodata,
+    with_one_nodata,
+)
 
 HEIGHT_ROLES = {"height", "ground", "ndsm"}
 MAX_SHARE_OF_ONE = 1.5  # the largest value of reflectances, probabilities and other shares of one, with what calibration leaves above it
@@ -21,7 +30,7 @@ MAX_SHARE_OF_ONE = 1.5  # the largest value of reflectances, probabilities and o
 # city; 0.75 to 0.94 of radar in dB (four chips of Sentinel-1 of 512² pixels, five of 120²). It tells heights only from radar: grey images of
 # satellites, aircraft and drones have 0.82 to 0.99 (39 means of bands and 2 panchromatic ones, 30 November 2026), and are reported too if fractional.
 MIN_CORRELATION = 0.945
-FAR_M, NEAREST_PERCENT = 10.0, 1.0  # metres from 0, beyond which all but one percent of the heights are
+FAR_M, NEAREST_PERCENT = 10.0, 1.0  # metres from a value, beyond which all but one percent of the heights are
 CATEGORY_LAYERS = {"osm", "clicks", "mask"}  # of scenes: numbers of classes, or drawn masks
 
 
@@ -121,27 +130,45 @@ def declare_usual_nodata(layer: Layer, door: Door) -> Assessment:
 
 
 def declare_empty_heights(layer: Layer, door: Door) -> Assessment:
-    """Declare zeros in wide parts of a surface model as nodata if all other heights are far from 0; refuse them next to another nodata."""
-    undeclared = None if door.user_nodata else undeclared_nodata(layer)
-    zero = 0.0 in (undeclared.value, undeclared.largest) if undeclared is not None else False
-    if undeclared is None or not zero or not _are_far_from_zero(layer):
+    """Declare 0, or the lowest value below, of a surface model as nodata if it fills wide parts and other heights are far from it.
+
+    Refuses it next to another nodata. Errors: InputError."""
+    empty = None if door.user_nodata else _empty_heights(layer)
+    if empty is None or empty.value is None:
         return Assessment(layer)
-    if undeclared.value is None:
+    if layer.nodata is not None:
         raise InputError(
-            f"{door.what} {layer.source} is 0 in {undeclared.share:.0%} of its pixels, where all other heights are {FAR_M:g} m and more away, and "
-            f"declares {layer.nodata} as nodata; expected one value without data. Write it: gdal_calc.py -A IN --NoDataValue={layer.nodata} "
-            f'--calc="where(A==0,{layer.nodata},A)" --outfile=OUT.tif'
+            f"{door.what} {layer.source} is {empty.value:g} in {empty.share:.0%} of its pixels, where all other heights are {FAR_M:g} m and more away, "
+            f"and declares {layer.nodata} as nodata; expected one value without data. Write it: gdal_calc.py -A IN --NoDataValue={layer.nodata} "
+            f'--calc="where(A=={empty.value:g},{layer.nodata},A)" --outfile=OUT.tif'
         )
-    assessed = declare_nodata(layer, door)
-    return Assessment(layer.with_nodata(0.0), assessed.findings)
+    return Assessment(layer.with_nodata(empty.value), (undeclared_finding(empty, layer, door, hidden=True),))
 
 
-def _are_far_from_zero(layer: Layer) -> bool:
-    """Return whether hardly any height other than 0 is near 0, as on a coast or in heights above the ground."""
-    parts = [data[0][valid] for data, valid in map(layer.read, sample_windows(layer.shape))]
-    heights = np.abs(np.concatenate(parts)).astype(np.float64)
-    others = heights[heights > 0]
-    return bool(others.size) and float(np.percentile(others, NEAREST_PERCENT)) >= FAR_M
+def _empty_heights(layer: Layer) -> Undeclared | None:
+    """Return the value of heights without data: 0, or the lowest below, if it fills squares, and hardly any height is near it; else None.
+
+    Ground and water are next to ground and water of nearly the same height; a coast and heights above the ground have heights near 0. How
+    many different values there are does not matter here: models of whole metres have few, as masks have.
+    """
+    windows = sample_windows(layer.shape)
+    stored = [layer.as_stored().read(window) for window in windows]
+    numbers = np.concatenate([data[0][valid] for data, valid in stored])
+    values = dict.fromkeys((0.0, min(float(numbers.min(initial=0)), 0.0)))
+    shares = [float((numbers == value).mean()) if numbers.size else 0.0 for value in values]
+    wide = [
+        (value, share)
+        for value, share in zip(values, shares, strict=True)
+        if MIN_SHARE <= share < 1 and are_squares([valid & (data[0] == value) for data, valid in stored])
+    ]
+    if not wide:
+        return None
+    heights = np.concatenate([data[0][valid] for data, valid in map(layer.read, windows)]).astype(np.float64)
+    for value, share in wide:
+        others = np.abs(heights[numbers != value] - heights[numbers == value][0])
+        if float(np.percentile(others, NEAREST_PERCENT)) >= FAR_M:
+            return Undeclared(share, value)
+    return None
 
 
 def _named(layer: Layer, door: Door) -> dict[str, Any]:
