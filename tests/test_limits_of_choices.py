@@ -230,6 +230,7 @@ def test_epochs_visit_every_scene_in_turn_and_each_turn_in_another_order(scenes:
         assert len({seed for seed, _ in turn}) == scenes
     assert len({tuple(seed for seed, _ in turn) for turn in turns}) > 1
     assert len({seed for seed, _ in visits}) == scenes
+    assert all(0 <= seed < 2**31 for seed, _ in visits), "seeds of scenes have 31 bits"
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,16 @@ from odc.geo.geobox import GeoBox
 from scipy.special import expit
 
 from deepnets4eo.assistant.folders import Folders
+from deepnets4eo.change.areas import changed_area
 from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.sampled.review import MapReview
 from deepnets4eo.floods import date_kinds
+from deepnets4eo.interferometry.coherence import interferometric_coherence
 from deepnets4eo.interferometry.looks import CoherenceBias
 from deepnets4eo.objects import extraction
+from deepnets4eo.points.local_planes import decimate, surface_attributes
 from deepnets4eo.polygons.extraction import _of_unlike_pixels
+from deepnets4eo.rasters import Layer
 from deepnets4eo.reprojection import to_crs
 from deepnets4eo.segmenters.inputs import LayerInput
 from deepnets4eo.segmenters.onnx_card import named_legend
@@ -136,3 +141,38 @@ def test_regions_that_fill_95_percent_of_their_hull_have_no_neck(
 def test_eight_bands_are_listed_by_thirty_letters_of_their_names() -> None:
     layer: Any = SimpleNamespace(band_names=["a" * 40, *"bcdefghij"])
     assert date_kinds._listed(layer) == "a" * 30 + ", b, c, d, e, f, g, h"
+
+
+def test_a_sample_of_a_map_has_two_hundred_pixels_and_of_differences_a_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MapReview, "_write", classmethod(lambda _, path, about, sample, grid, seed: sample))
+    labels = np.random.default_rng(0).integers(0, 2, (1, 40, 40)).astype(np.uint8)
+    map_sample: Any = MapReview.draw(labels, Path("a.gpkg"))
+    again: Any = MapReview.draw(labels, Path("a.gpkg"), looks=200, seed=0)
+    differences: Any = MapReview.draw_differences(labels, 1 - labels, Path("a.gpkg"))
+    assert (len(map_sample.row), len(differences.row)) == (200, 100)
+    np.testing.assert_array_equal(map_sample.row, again.row)
+    other: Any = MapReview.draw_differences(labels, 1 - labels, Path("a.gpkg"), looks=100, seed=0)
+    np.testing.assert_array_equal(differences.row, other.row)
+
+
+def test_the_interval_of_a_changed_area_is_that_of_the_first_draw_unless_another_is_named() -> None:
+    labels = (np.random.default_rng(0).random((1, 128, 128)) < np.linspace(0, 0.5, 128)).astype(np.uint8)
+    layer = Layer.open(labels)
+    found, first, second = changed_area(layer), changed_area(layer, seed=0), changed_area(layer, seed=1)
+    assert found.area.interval == first.area.interval
+    assert found.area.interval != second.area.interval
+
+
+def test_coherence_is_measured_in_windows_of_seven_pixels() -> None:
+    rng = np.random.default_rng(0)
+    pre, noise = rng.normal(size=(2, 64, 64)) + 1j * rng.normal(size=(2, 64, 64))
+    pre, post = pre.astype(np.complex64), (pre + 0.5 * noise).astype(np.complex64)
+    np.testing.assert_array_equal(interferometric_coherence(pre, post), interferometric_coherence(pre, post, (7, 7)))
+
+
+def test_attributes_of_points_are_of_sixteen_neighbours_and_voxels_of_ten_centimetres() -> None:
+    points = np.random.default_rng(0).random((300, 3))
+    found, wanted = surface_attributes(points), surface_attributes(points, 16)
+    np.testing.assert_array_equal(found.noise, wanted.noise)
+    line = np.arange(100)[:, None] * np.array([0.01, 0, 0]) + 0.005
+    assert len(decimate(line)) == 10

@@ -15,10 +15,11 @@ from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.change import cleansing, cover_table, doubts
 from deepnets4eo.change.classical.detector import DateLayers, _without_few_far
 from deepnets4eo.change.classical.pair_scores import CosineDistance, Mad
+from deepnets4eo.change.diffusion import Diffusion
 from deepnets4eo.change.doubts import doubt_findings, doubtful_ground
 from deepnets4eo.change.pair import CloudMaskedSource
 from deepnets4eo.change.rasters import extent_findings
-from deepnets4eo.change.refinement import Refinement
+from deepnets4eo.change.refinement import Refinement, refine_scores
 from deepnets4eo.change.series import deltas, page
 from deepnets4eo.change.series.deltas import DateDeltas, DeltaRules, find_spikes
 from deepnets4eo.change.series.page import SeriesChips
@@ -267,3 +268,16 @@ def test_a_page_saves_the_first_two_thousand_changes() -> None:
     saved = page._save_links(SimpleNamespace(table=table))  # type: ignore[arg-type]
     assert "%0A2000" in saved
     assert "%0A2001" not in saved
+
+
+@pytest.mark.parametrize(
+    ("score", "changed"), [(np.nextafter(np.float32(0.5), np.float32(0)), 0), (np.float32(0.5), 400)]
+)
+def test_scores_of_one_half_are_change_before_and_after_a_refinement(
+    score: np.float32, changed: int, tmp_path: Path
+) -> None:
+    grid = grid_of(20, 20)
+    scores = Layer.open(np.full((1, 20, 20), score, np.float32), grid=grid)
+    image = Layer.open(np.full((3, 20, 20), 90, np.uint8), grid=grid)
+    found = refine_scores(scores, [image], tmp_path / "a.tif", diffusion=Diffusion(steps=0), device="cpu", workers=1)
+    assert (found.before, found.after) == (changed, changed)

@@ -18,7 +18,7 @@ from deepnets4eo.evaluation.sampled.zones import Zones
 from deepnets4eo.evaluation.withheld import SplitMap
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.metrics import ValueScores
-from deepnets4eo.metrics.accuracy import area_adjusted, wilson_interval
+from deepnets4eo.metrics.accuracy import area_adjusted, sample_size, wilson_interval
 from deepnets4eo.metrics.calibration import calibration_error
 from deepnets4eo.metrics.deviations import DeviationScores
 from deepnets4eo.rasters import Layer
@@ -142,3 +142,10 @@ def test_a_class_that_is_wholly_detected_has_the_sample_of_two_hundredths() -> N
     low, high = found.producers_accuracy_interval[0]
     assert high == pytest.approx(1)
     assert 1 - low == pytest.approx(1.95996**2 / (size + 1.95996**2), rel=1e-4)
+
+
+def test_a_half_width_that_needs_infinitely_many_samples_is_refused() -> None:
+    assert sample_size([1.0], [0.5], np.inf) == 0
+    for half_width in (1e-320, 0.0, -0.1):
+        with pytest.raises(InputError, match="samples_per_unit"):
+            sample_size([1.0], [0.5], half_width)

@@ -25,6 +25,7 @@ from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.int8_network import Int8Network
 from deepnets4eo.segmenters.olmoearth import waves
 from deepnets4eo.segmenters.onnx_card import _check_lists, _layer
+from deepnets4eo.segmenters.onnx_segmenter import OnnxSegmenter
 from deepnets4eo.segmenters.stretch import needed_stretch
 from deepnets4eo.segmenters.tensor_names import file_names
 from deepnets4eo.segmenters.units import InUnits
@@ -246,3 +247,25 @@ def test_windows_are_scaled_by_their_own_spread_and_a_twentieth() -> None:
     with torch.inference_mode():
         found = layer(image).numpy()
     np.testing.assert_allclose(found, [[[[-0.5 / 0.55, 0.5 / 0.55]], [[7, 9]]]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("margin", "side"), [({}, 12), ({"margin_px": 3}, 6)])
+def test_networks_of_others_label_whole_tiles_unless_a_margin_is_named(margin: dict[str, int], side: int) -> None:
+    segmenter = OnnxSegmenter.__new__(OnnxSegmenter)
+
+    def scores(image: np.ndarray, margin_px: int) -> np.ndarray:
+        inner = slice(margin_px, image.shape[2] - margin_px)
+        return image[:, :2, inner, inner]
+
+    vars(segmenter)["_scores"] = scores
+    batch = np.random.default_rng(0).random((2, 3, 12, 12)).astype(np.float32)
+    raw = segmenter.predict_raw(batch, **margin)
+    assert raw.shape == (2, 2, side, side)
+    np.testing.assert_allclose(
+        segmenter.predict_proba(batch, **margin).sum(axis=1), np.ones((2, side, side)), rtol=1e-5
+    )
+    np.testing.assert_array_equal(segmenter.predict_classes(batch, **margin), raw.argmax(axis=1))
+    network: Any = SimpleNamespace(
+        facts=SimpleNamespace(prepare=lambda images, **_: images), scaled_beforehand=False, _compute=lambda image, *_, **__: image[:2],
+    )  # fmt: skip
+    assert Int8Network.logits(network, batch, **margin).shape == (2, 2, side, side)
