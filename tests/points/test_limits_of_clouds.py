@@ -15,15 +15,19 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points import inspection, tiles
+from deepnets4eo.grid import Window
+from deepnets4eo.points import PointCloud, inspection, tiles
 from deepnets4eo.points.files import las_writer
 from deepnets4eo.points.files.cloud_file import check_no_degrees, colour_bits, decimal_step
 from deepnets4eo.points.files.text import _are_returns
 from deepnets4eo.points.label_options import LabelResult
 from deepnets4eo.points.rubble import measure
+from deepnets4eo.points.rubble.blocks import _with_halo
 from deepnets4eo.points.rubble.plans import VerticalFit, fit_vertically, least_loss_m
+from deepnets4eo.points.rubble.products import _solids
 from deepnets4eo.points.rubble.rubble_map import BuildingState, findings_of, lost_unseen
 from deepnets4eo.points.rubble.surfaces import BuildingCells, systematic_offset_m
+from deepnets4eo.points.views import surface_construction
 
 
 @pytest.mark.parametrize(
@@ -233,3 +237,56 @@ def test_a_patch_of_rubble_has_four_cells(cells: int, patches: int, monkeypatch:
     grid = GeoBox((6, 6), Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000), "EPSG:32631")
     found = measure.rubble_polygons(SimpleNamespace(rubble=rubble), grid, np.array(["a"]))  # type: ignore[arg-type]
     assert len(found) == patches
+
+
+@pytest.mark.parametrize(("code", "noise"), [(6, False), (7, True), (18, True), (14, False), (36, False)])
+def test_codes_7_and_18_are_noise(code: int, noise: bool) -> None:
+    cloud = PointCloud(np.zeros((2, 3)), classification=np.array([2, code], np.uint8))
+    assert cloud.noise.tolist() == [False, noise]
+
+
+@pytest.mark.parametrize(("x", "fits"), [(1e10, True), (1.1e10, False)])
+def test_coordinates_are_ten_billion_at_most(x: float, fits: bool) -> None:
+    xyz = np.array([[0.0, 0, 0], [x, 0, 0]])
+    if fits:
+        assert len(PointCloud(xyz)) == 2
+    else:
+        with pytest.raises(InputError, match=r"1e\+10"):
+            PointCloud(xyz)
+
+
+@pytest.mark.parametrize(("bare", "warned"), [(25, False), (26, True)])
+def test_a_quarter_of_the_vertices_in_no_triangle_is_named(
+    bare: int, warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    points = np.random.default_rng(0).random((100, 3)).astype(np.float32)
+    used = np.arange(100 - bare)
+    faces = np.stack([used, np.roll(used, 1), np.roll(used, 2)], axis=1).astype(np.int32)
+    radii: list[float] = []
+
+    def pivot(_: Any, __: Any, chosen: list[float]) -> np.ndarray:
+        radii.extend(chosen)
+        return faces
+
+    monkeypatch.setattr(surface_construction, "ball_pivoting", pivot)
+    attributes: Any = SimpleNamespace(normal=np.tile([0.0, 0, 1], (100, 1)), spacing_m=np.full(100, 0.4))
+    options: Any = SimpleNamespace(mesh="balls", voxel_m=0.1, max_edge_m=9.0)
+    with caplog.at_level("WARNING"):
+        surface_construction.triangles(points, attributes, options)
+    assert bool(caplog.messages) is warned
+    assert radii == pytest.approx([0.3, 0.4, 0.6, 0.8]), "0.75, 1, 1.5 and 2 times the median spacing"
+
+
+@pytest.mark.parametrize(("height_m", "solids"), [(0.49, 0), (0.5, 1), (np.nan, 0)])
+def test_prisms_are_half_a_metre_high(height_m: float, solids: int) -> None:
+    assert len(_solids(shapely.box(0, 0, 4, 4), 100.0, height_m, np.zeros(3), {})) == solids
+
+
+@pytest.mark.parametrize(("halo", "cut"), [(80, False), (81, True)])
+def test_blocks_with_wide_halos_are_cut_to_where_heights_are(halo: int, cut: bool) -> None:
+    """Blocks of 2,048 cells have up to 2,208 with their halo."""
+    grid = GeoBox((20_000, 20_000), Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000), "EPSG:32631")
+    window = Window(10_000, 10_000, 2048, 2048)
+    near = (500_000 + 4_900, 5_000_000 - 5_600, 500_000 + 5_600, 5_000_000 - 4_900)
+    found = _with_halo(window, grid, halo, near)
+    assert (found != window.grow(halo)) is cut
