@@ -17,7 +17,7 @@ from deepnets4eo.floods.permanent import is_darkened_soil
 from deepnets4eo.floods.radar_date import RadarDate
 from deepnets4eo.floods.recognition import Recognition
 from deepnets4eo.floods.spectrum_date import SpectrumDate
-from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
+from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters import Layer
 
@@ -234,3 +234,34 @@ def test_a_flood_moves_ground_a_quarter_of_the_way_to_water(
     date = SpectrumDate.__new__(SpectrumDate)
     found = date.new_since(date, tile_of(0.1, 0.0), tile_of(0.9, step))
     assert (found.classes == (FLOOD if new else PERMANENT_WATER)).all()
+
+
+def test_crowns_within_fifteen_metres_of_muddy_water_may_hide_more_of_it(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = Layer.open(np.full((1, 20, 100), DRY, np.uint8))
+
+    chance = np.zeros((20, 100))
+    chance[:, :20] = 1
+    monkeypatch.setattr(mud, "first_by_appearance", lambda _: "pre")
+    monkeypatch.setattr(mud, "crowns", lambda image: image[0] > 0)
+
+    def pair(_: Any, __: Any, window: Window) -> tuple[Any, ...]:
+        grown = np.zeros((3, window.height, window.width), np.float32)
+        grown[:, -window.row : 20 - window.row, -window.col : 100 - window.col] = 1
+        return grown, grown, grown[0] > 0
+
+    def probability(after: np.ndarray, _: float) -> np.ndarray:
+        found = np.zeros(after.shape[1:])
+        inside = np.argwhere(after[0] > 0)
+        found[tuple(inside.T)] = chance.ravel()
+        return found
+
+    monkeypatch.setattr(mud, "read_pair", pair)
+    mapper: Any = SimpleNamespace(tiling=SimpleNamespace(halo_px=0), pixel_m2=1.0, known_water=lambda _: (np.zeros((1, 1), bool), None))  # fmt: skip
+    scene: Any = SimpleNamespace(read=lambda _: None)
+    found = mud.write_with_mud(labels, tmp_path / "a.tif", scene, mapper, SimpleNamespace(probability=probability))  # type: ignore[arg-type]
+    row = found.read()[0][0, 10]
+    assert (row[:20] == FLOOD).all()
+    assert (row[20:35] == NOT_SEEN).all(), "up to 15 pixels of a metre from the last wet one"
+    assert (row[35:] == DRY).all()

@@ -17,7 +17,7 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.prediction.preparation import _check_size
 from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmentation.light_unet import ScaledConv
-from deepnets4eo.segmenters import int8_network
+from deepnets4eo.segmenters import int8_network, olmoearth
 from deepnets4eo.segmenters.dated_encoders import GALILEO, PRESTO, DatedTensors
 from deepnets4eo.segmenters.dated_maps import DatedMaps, _unit
 from deepnets4eo.segmenters.encoder_files import TransformerSizes
@@ -25,6 +25,7 @@ from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.int8_network import Int8Network
 from deepnets4eo.segmenters.olmoearth import waves
 from deepnets4eo.segmenters.onnx_card import _check_lists, _layer
+from deepnets4eo.segmenters.onnx_graph import _looked_at
 from deepnets4eo.segmenters.onnx_segmenter import OnnxSegmenter
 from deepnets4eo.segmenters.stretch import needed_stretch
 from deepnets4eo.segmenters.tensor_names import file_names
@@ -269,3 +270,57 @@ def test_networks_of_others_label_whole_tiles_unless_a_margin_is_named(margin: d
         facts=SimpleNamespace(prepare=lambda images, **_: images), scaled_beforehand=False, _compute=lambda image, *_, **__: image[:2],
     )  # fmt: skip
     assert Int8Network.logits(network, batch, **margin).shape == (2, 2, side, side)
+
+
+def field_of(number: int, content: bytes | int) -> bytes:
+    """A field of a message of protobuf: a whole number, or a text of up to 127 bytes."""
+    key, value = (
+        (number << 3, bytes([content]))
+        if isinstance(content, int)
+        else (number << 3 | 2, bytes([len(content)]) + content)
+    )
+    head = bytes([key]) if key < 128 else bytes([key & 127 | 128, key >> 7])
+    return head + value
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        (7, 5), (7, 15, 1), (7, 15, 2), (7, 1, 5, 5), (7, 1, 5, 10), (7, 1, 5, 6, 5), (7, 1, 5, 11, 5), (7, 1, 5, 22, 1), (7, 1, 5, 23, 2),
+        (20, 1, 5), (20, 2, 5), (25, 7, 5, 5),
+    ],
+)  # fmt: skip
+def test_external_data_are_seen_wherever_a_graph_may_hold_tensors(path: tuple[int, ...]) -> None:
+    """By the numbers of onnx.proto: graph 7, training 20, functions 25; nodes 1, initializers 5, sparse ones 15, attributes 5."""
+    for tensor, seen in ((field_of(13, b"file"), ("EXTERNAL_DATA", "file")), (field_of(14, 1), ("DATA_LOCATION", 1))):
+        message = tensor
+        for number in reversed(path):
+            message = field_of(number, message)
+        assert list(_looked_at(memoryview(message), "model")) == [seen]
+
+
+@pytest.mark.parametrize("path", [(7, 1), (25, 7)])
+def test_operators_are_seen_in_graphs_and_functions(path: tuple[int, ...]) -> None:
+    message = field_of(4, b"Loop")
+    for number in reversed(path):
+        message = field_of(number, message)
+    assert list(_looked_at(memoryview(message), "model")) == [("OPERATOR", "Loop")]
+
+
+@pytest.mark.parametrize(("step", "apart"), [(None, 8), (4.0, 4.0)])
+def test_patches_of_olmoearth_are_eight_pixels_apart_unless_they_are_resampled(
+    step: float | None, apart: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, float]] = []
+
+    def positions(side: int, step: float) -> torch.Tensor:
+        asked.append((side, step))
+        return torch.ones(1, 2 * side**2, 8)
+
+    grouped = SimpleNamespace(
+        month=torch.zeros(2), before="e.", groups={0: (), 1: ()}, patches=lambda: (torch.zeros(1), torch.zeros(1)), positions=positions,
+    )  # fmt: skip
+    monkeypatch.setattr(olmoearth, "GroupedPatches", lambda *_: grouped)
+    found = olmoearth.grouped_patches({}, ("B02",), 19, (16, 1, 8, 8), step)
+    assert asked == [(3, apart)]
+    assert found["e.pos_embed"].sum(dim=2).tolist() == [[0.0, *[8.0] * 18]]
