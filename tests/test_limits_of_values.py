@@ -21,7 +21,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.sampled.review import MapReview
 from deepnets4eo.floods import date_kinds
 from deepnets4eo.interferometry.coherence import interferometric_coherence
-from deepnets4eo.interferometry.looks import CoherenceBias
+from deepnets4eo.interferometry.looks import CoherenceBias, Correlation
 from deepnets4eo.objects import extraction
 from deepnets4eo.points.local_planes import decimate, surface_attributes
 from deepnets4eo.polygons.extraction import _of_unlike_pixels
@@ -176,3 +176,11 @@ def test_attributes_of_points_are_of_sixteen_neighbours_and_voxels_of_ten_centim
     np.testing.assert_array_equal(found.noise, wanted.noise)
     line = np.arange(100)[:, None] * np.array([0.01, 0, 0]) + 0.005
     assert len(decimate(line)) == 10
+
+
+def test_independent_looks_follow_from_the_correlations_of_both_images() -> None:
+    """N² / Σ (N − |lag|) r₁ r₂: 9 / (3 + 2 · (2 · 0.5 · 0.2 + 1 · 0.1 · 0.4)) along rows of three, and 2 along two columns."""
+    found = Correlation((2, 3))
+    found._sums[0][:] = [[5, 0], [7, 3]]
+    found._sums[1][:] = [[10, 5, 1], [100, 20j, -40]]
+    assert found.independent_looks() == pytest.approx(2 * 9 / (3 + 2 * (0.2 + 0.04)))

@@ -12,18 +12,28 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
+from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards import Legend
 from deepnets4eo.catalogues.search import _Walk
+from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.classical.pair_scores import CosineDistance
+from deepnets4eo.errors import InputError
+from deepnets4eo.floods import radar_date
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES, BuildingWater
+from deepnets4eo.floods.radar_date import RadarDate
 from deepnets4eo.floods.scene import FloodScene
 from deepnets4eo.points.files.las import LasFile
 from deepnets4eo.points.files.las_crs import _parts
+from deepnets4eo.points.files.pcd import PcdFile
+from deepnets4eo.points.files.ply import PlyFile
+from deepnets4eo.points.files.text import TextFile
 from deepnets4eo.points.look.flight import _vertex_colours
 from deepnets4eo.points.rubble import epochs
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.rubble_map import BuildingState, without_losses
+from deepnets4eo.prediction import plan
 from deepnets4eo.rasters.xarray_sources import _agreed
+from deepnets4eo.segmenters.onnx_segmenter import OnnxSegmenter
 from deepnets4eo.segmenters.tensor_names import file_names
 from deepnets4eo.training.streams import StreamSamples
 
@@ -122,3 +132,36 @@ def test_windows_of_a_scene_are_cut_one_after_the_other() -> None:
     stream: Any = StreamSamples(lambda seed: f"scene {seed}", lambda scene, rng: {}, 4, windows_per_scene=3)  # type: ignore[arg-type,return-value]
     stream._cut = lambda scene, window: (scene, window.scene_seed, window.number, window.visit)
     assert stream._make_windows(7, 2) == [("scene 7", 7, number, 2) for number in range(3)]
+
+
+@pytest.mark.parametrize("kind", [OnnxSegmenter, TileSegmenter, ChangeDetector])
+def test_runs_without_pytorch_compute_in_float32_and_by_no_other_runtime(kind: Any) -> None:
+    segmenter = kind.__new__(kind)
+    assert plan._only_float32(segmenter)
+    assert plan._only_float32(SimpleNamespace(members=(segmenter, segmenter)))
+    assert not plan._only_float32(SimpleNamespace(members=(segmenter, SimpleNamespace())))
+    compute: Any = SimpleNamespace(by_torch=False, by_int8=False, runtime="openvino")
+    with pytest.raises(InputError, match="--runtime openvino is for networks that label whole tiles"):
+        plan._check_runtime(compute, segmenter)
+
+
+def test_formats_without_fields_of_zeros_have_none_that_were_not_measured() -> None:
+    for kind in (PlyFile, PcdFile, TextFile):
+        assert kind.__new__(kind).not_measured == ()
+
+
+def test_the_change_of_two_radar_dates_is_measured_where_both_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Any] = []
+    for name in ("check_radar_pair", "level_shift_db", "two_tracks"):
+        monkeypatch.setattr(radar_date, name, lambda *_: None)
+    monkeypatch.setattr(radar_date, "find_change_threshold", lambda before, after, method: (before, after, method))
+    monkeypatch.setattr(RadarDate, "_image", lambda *_: None)
+    monkeypatch.setattr(RadarDate, "_filter", lambda _, values, seen, *__: used.append(seen.tolist()) or values)
+    first: Any = SimpleNamespace(values="before", valid=np.array([True, True, False]))
+    last: Any = SimpleNamespace(values="after", valid=np.array([True, False, False]))
+    date, options = RadarDate(("VV",)), SimpleNamespace(by_change_vector=True, method="otsu")
+    found = date.measure_with(first, date, last, SimpleNamespace(options=options))  # type: ignore[arg-type]
+    assert found.change == ("before", "after", "otsu")
+    assert used == [[True, False, False]] * 2
+    plain = SimpleNamespace(options=SimpleNamespace(by_change_vector=False))
+    assert date.measure_with(first, date, last, plain).change is None  # type: ignore[arg-type]
