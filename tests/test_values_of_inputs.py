@@ -13,12 +13,13 @@ import pytest
 from affine import Affine
 from geotiff import write_geotiff
 
-from deepnets4eo import processor
 from deepnets4eo.catalogues.candidates import Candidate, PlannedImage, best_pair
 from deepnets4eo.catalogues.plan import Plan
 from deepnets4eo.catalogues.search import _Kept
 from deepnets4eo.damage.evidences.rasters import values_at_a_glance
+from deepnets4eo.damage.images import checks
 from deepnets4eo.errors import InputError, Reading
+from deepnets4eo.footprints.alignment import _common
 from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.grid import Grid
 from deepnets4eo.inspection import cloud_network, machine, overlap
@@ -26,6 +27,7 @@ from deepnets4eo.inspection.cloud_network import CloudNetworkOptions
 from deepnets4eo.inspection.clouds import _cloudy_colours, _cloudy_spectrum, cells_of, cloud_finding
 from deepnets4eo.inspection.datasets import _folders
 from deepnets4eo.inspection.dropped_words import dropped_words
+from deepnets4eo.inspection.shadows import ShadowRules
 from deepnets4eo.interferometry.complex_image import ComplexImage
 from deepnets4eo.interferometry.fringes import FringeField
 from deepnets4eo.interferometry.job import CoherenceMap
@@ -259,15 +261,6 @@ def test_a_panchromatic_band_is_finer_by_a_fifth(gsd_m: float, is_finer: bool) -
             _check_pair(image, pan)
 
 
-def test_a_processor_is_measured_in_five_rounds_of_either_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    shapes: list[Any] = []
-    monkeypatch.setattr(
-        "torch.nn.functional.conv2d", lambda *args, **_: shapes.append([tuple(one.shape) for one in args])
-    )
-    assert set(processor.time_convolution()) == {"float32", "bfloat16"}
-    assert shapes == [[(1, 64, 96, 96), (64, 64, 3, 3)]] * 10
-
-
 def test_an_image_is_complex_by_its_middle_512_rows(tmp_path: Path) -> None:
     inner, outer = np.ones((2, 512, 4), np.float32), np.ones((2, 300, 4), np.float32)
     inner[:, ::2] = -1
@@ -280,3 +273,82 @@ def test_an_image_is_complex_by_its_middle_512_rows(tmp_path: Path) -> None:
 
 def test_scores_are_looked_at_in_1024_pixels_along_their_longer_side() -> None:
     assert values_at_a_glance(layer_of(np.ones((1, 2, 2048), np.float32))).shape == (1024,)
+
+
+@pytest.mark.parametrize(
+    ("fine", "coarse", "refused"),
+    [
+        (0.26, 0.26, ""),
+        (0.24, 0.9, "1 pixels apart, correlate with 0.24"),
+        (0.9, 0.24, "4 pixels apart, correlate with 0.24"),
+    ],
+)
+def test_neighbours_of_an_image_correlate_by_a_quarter_at_both_scales(
+    fine: float, coarse: float, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "neighbour_correlations", lambda _: np.array([fine, coarse]))
+    image = layer_of(np.ones((1, 64, 64), np.uint8))
+    if refused:
+        with pytest.raises(InputError, match=refused):
+            checks._require_structure(image, "post")
+    else:
+        checks._require_structure(image, "post")
+
+
+@pytest.mark.parametrize(("unseen", "looked_at"), [(6, True), (7, False)])
+def test_windows_of_which_nine_tenths_are_valid_show_structure(
+    unseen: int, looked_at: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(checks, "neighbour_correlations", lambda _: (seen.append(1), np.array([0.9, 0.9]))[1])
+    values = np.ones((1, 64, 64), np.uint8)
+    values[:, :unseen] = 0
+    checks._require_structure(Layer.open(values, nodata=0), "post")
+    assert bool(seen) is looked_at
+
+
+@pytest.mark.parametrize(
+    ("side", "fine", "coarse"), [(31, False, False), (32, True, False), (127, True, False), (128, True, True)]
+)
+def test_correlations_are_of_32_squares_along_a_side(side: int, fine: bool, coarse: bool) -> None:
+    found = checks.neighbour_correlations(np.random.default_rng(0).normal(size=(side, 128)))
+    assert np.isfinite(found).tolist() == [fine, coarse]
+
+
+@pytest.mark.parametrize(
+    ("colour", "before", "is_core", "is_edge"),
+    [
+        ((59, 59, 59), 100, True, True), ((61, 61, 61), 100, False, True),  # six tenths of the other day
+        ((74, 74, 74), 100, False, True), ((76, 76, 76), 100, False, False),  # three quarters of it
+        ((59, 59, 59), 200, True, True), ((70, 70, 70), 200, False, True), ((81, 81, 81), 200, False, False),  # of the median
+        ((30, 30, 53), 100, True, True), ((30, 30, 55), 100, False, True),  # the bands differ by 1.8
+        ((50, 50, 48), 100, True, True), ((50, 50, 47), 100, False, True),  # blue over red
+        ((40, 47, 40), 100, True, True), ((40, 49, 40), 100, False, True),  # green over blue
+    ],
+)  # fmt: skip
+def test_shadows_are_dark_at_one_date_and_have_the_colours_of_the_ground(
+    colour: tuple[int, int, int], before: int, is_core: bool, is_edge: bool
+) -> None:
+    """In a place of brightness 100 at both dates; a hundredth of it is added to all values."""
+    image, other = np.full((2, 3, 1, 9), 100.0)
+    image[:, 0, 4], other[:, 0, 4] = colour, before
+    core, edge = ShadowRules().masks(image, other, np.ones((1, 9), bool))
+    assert np.flatnonzero(core).tolist() == [4] * is_core
+    assert np.flatnonzero(edge).tolist() == [4] * is_edge
+
+
+@pytest.mark.parametrize(("rows", "columns", "grown"), [(12, 13, 0), (13, 13, 21), (7, 25, 33), (6, 40, 0)])
+def test_shadows_are_48_metres_wide_and_cover_a_hectare(rows: int, columns: int, grown: int) -> None:
+    """Cells of 8 m: 12 by 13 are 9,984 m²; the penumbra of 28 m adds four cells on each side."""
+    core = np.zeros((60, 60), bool)
+    core[20 : 20 + rows, 10 : 10 + columns] = True
+    found = ShadowRules().wide(core, core, 8.0)
+    assert found[20 + rows // 2].sum() == grown
+
+
+@pytest.mark.parametrize(("buildings", "enough"), [(2, False), (3, True)])
+def test_three_buildings_may_share_an_offset(buildings: int, enough: bool) -> None:
+    scores = np.zeros((buildings, 9, 9), np.float32)
+    scores[:, 4, 5] = 1
+    found = _common(scores, 4, 0.5)
+    assert ("few_footprints" not in repr(found.why)) is enough

@@ -13,6 +13,7 @@ import pytest
 import shapely
 import torch
 
+from deepnets4eo import processor
 from deepnets4eo.baselines.array_estimators import LinearDiscriminant, SpectralAngleMapper
 from deepnets4eo.baselines.parts.references import _usable_boxes
 from deepnets4eo.classification import images as images_module
@@ -199,3 +200,12 @@ def test_200_pixels_of_an_image_count_in_its_percentiles(
     images: Any = SimpleNamespace(bands=("red",), dtype=np.dtype("uint8"), gsd_m=1.0)
     measure_pixels(np.arange(399 + 1, dtype=np.uint16)[: side[0] * side[1]].reshape(1, 1, *side), np.array([0]), images)
     assert seen == [kept]
+
+
+def test_a_processor_is_measured_in_five_rounds_of_either_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[Any] = []
+    monkeypatch.setattr(
+        "torch.nn.functional.conv2d", lambda *args, **_: shapes.append([tuple(one.shape) for one in args])
+    )
+    assert set(processor.time_convolution()) == {"float32", "bfloat16"}
+    assert shapes == [[(1, 64, 96, 96), (64, 64, 3, 3)]] * 10

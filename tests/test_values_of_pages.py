@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import shapely
 from affine import Affine
 
+from deepnets4eo.cli.review import review_raster
 from deepnets4eo.damage.products.sheet import _layout
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.maps.areas import label_area
 from deepnets4eo.maps.region_page import _thinned
@@ -112,3 +115,22 @@ def test_blocks_are_drawn_by_the_same_seed_unless_another_is_given() -> None:
     first, same, other = label_area(labels, 1), label_area(labels, 1, seed=0), label_area(labels, 1, seed=1)
     assert first == same
     assert first.area.interval != other.area.interval
+
+
+def test_brightness_of_chips_is_that_of_their_pixels() -> None:
+    image = Layer.open(np.full((3, 2, 2), 100, np.uint8))
+    stretch = Chips({"post": image}, np.array([shapely.box(0, 0, 2, 2)]), [0])._stretch["post"]
+    assert stretch[0].tolist() == [100] * 3
+
+
+@pytest.mark.parametrize(("samples", "message"), [(1, "drawn"), (2, "one sample at a time, not 2")])
+def test_a_label_raster_has_one_sample(
+    samples: int, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def draw(*_: object, **__: object) -> None:
+        raise InputError("drawn")
+
+    monkeypatch.setattr("deepnets4eo.evaluation.MapReview.draw", draw)
+    answers = [tmp_path / f"{number}.gpkg" for number in range(samples)]
+    with pytest.raises(InputError, match=message):
+        review_raster(tmp_path / "labels.tif", answers, 9, [], None, None, serve=False, browser=False)

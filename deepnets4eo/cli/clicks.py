@@ -15,13 +15,9 @@ from deepnets4eo.prediction import Measure
 
 
 def clicks(
-    run: Annotated[str, Argument(help="Run folder, or a model with weights.", show_default=False)],
-    scene: Annotated[
-        list[str], Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.", show_default=False)
-    ],
-    out: Annotated[
-        Path | None, Option(help="Folder of labels and clicks; by default SCENE-clicks.", show_default=False)
-    ] = None,
+    run: Annotated[str, Argument(help="Run folder, or a model with weights.")],
+    scene: Annotated[list[str], Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.")],
+    out: Annotated[Path | None, Option(help="Folder of labels and clicks; by default SCENE-clicks.")] = None,
     measure: Annotated[
         Measure, Option(help="Measure of doubt by which the place of the next click is chosen.")
     ] = "entropy",

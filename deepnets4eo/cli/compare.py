@@ -41,9 +41,7 @@ def compare(
     json: Json = None,
     sample: Annotated[
         int | None,
-        typer.Option(
-            help="Draw this number of points where two label rasters differ, for `review`.", min=1, show_default=False
-        ),
+        typer.Option(help="Draw this number of points where two label rasters differ, for `review`.", min=1),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

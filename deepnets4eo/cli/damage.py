@@ -51,14 +51,13 @@ def damage(
     out: Out,
     post: Annotated[
         str | None,
-        Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles.", show_default=False),
+        Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles."),
     ] = None,
     footprints: Annotated[
         str | None,
         Argument(
             metavar="FOOTPRINTS",
             help="Building outlines in any vector format, or - to detect buildings in PRE.",
-            show_default=False,
         ),
     ] = None,
     further: FurtherInputs = FurtherInputs(),

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def datasets(
-    name: Annotated[
-        str | None, typer.Argument(help="Name of the card to show.", show_default=False, autocompletion=card_names)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of the card to show.", autocompletion=card_names)] = None,
     legends: Annotated[bool, typer.Option("--legends", help="List the legends, or show the legend NAME.")] = False,
     qml: Annotated[bool, typer.Option("--qml", help="Print the legend as a QGIS style (QML).")] = False,
     json: Json = None,

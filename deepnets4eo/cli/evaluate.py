@@ -19,13 +19,9 @@ from deepnets4eo.segmenters import RunFolder
 def evaluate(
     prediction: Annotated[
         Path,
-        typer.Argument(
-            help="Label raster, raster of heights, labelled points, or folder of tiles.", show_default=False
-        ),
+        typer.Argument(help="Label raster, raster of heights, labelled points, or folder of tiles."),
     ],
-    reference: Annotated[
-        Path, typer.Argument(help="Reference, or folder of tiles with the same names.", show_default=False)
-    ],
+    reference: Annotated[Path, typer.Argument(help="Reference, or folder of tiles with the same names.")],
     scored: ScoredFiles = ScoredFiles(),
     changes: ProtocolChanges = ProtocolChanges(),
     values: ValueRules = ValueRules(),

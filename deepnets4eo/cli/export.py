@@ -13,7 +13,7 @@ from deepnets4eo.errors import InputError
 
 
 def export(
-    run: Annotated[str, Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
+    run: Annotated[str, Argument(help="Run folder that 'deepnets4eo train' made.")],
     onnx: Onnx = None,
     hub: Annotated[Path | None, Option("--hub", help="Folder to write, for upload to Hugging Face.")] = None,
     page: Annotated[

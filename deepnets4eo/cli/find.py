@@ -29,26 +29,23 @@ def find(
         Option(
             help="STAC catalogue, collection or API, or a name listed in datasets/catalogues.yaml; repeatable. By default the catalogues that the list marks as default.",
             metavar="ADDRESS|FILE|NAME",
-            show_default=False,
         ),
     ] = None,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        Option(help="West, south, east and north, in degrees.", metavar="W S E N", show_default=False),
+        Option(help="West, south, east and north, in degrees.", metavar="W S E N"),
     ] = None,
     site: Annotated[
         str | None,
         Option(
             "--place",
             help="Vector file whose extent is the box, or the name of a place in OpenStreetMap.",
-            show_default=False,
         ),
     ] = None,
     outlines: Annotated[
         str | None,
         Option(
             help="Building outlines in any vector format; osm or overture downloads them. By default a network detects the buildings.",
-            show_default=False,
         ),
     ] = None,
     event: Event = None,

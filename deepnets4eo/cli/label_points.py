@@ -35,12 +35,9 @@ def label_points(
         Path,
         Argument(
             help="Point cloud: LAS, LAZ, COPC, PLY, PCD, or text with one point per line (XYZ, XYZN, XYZRGB).",
-            show_default=False,
         ),
     ],
-    model: Annotated[
-        str, Option("--model", help="Run folder of a network trained on points, or rules.", show_default=False)
-    ],
+    model: Annotated[str, Option("--model", help="Run folder of a network trained on points, or rules.")],
     out: Out,
     replace: Annotated[
         bool, Option("--replace", help="Also overwrite the classification, in addition to the new column pred_class.")

@@ -133,7 +133,7 @@ def footprints(
     ],
     bbox: Annotated[
         tuple[float, float, float, float],
-        Option(help="West, south, east and north, in degrees.", metavar="W S E N", show_default=False),
+        Option(help="West, south, east and north, in degrees.", metavar="W S E N"),
     ],
     out: Out,
     online: Annotated[bool, Option("--online", help="Download the outlines from the service.")] = False,
@@ -262,7 +262,7 @@ def transitions(
 def embeddings(
     image: Annotated[str, Argument(help="Image with bands of Sentinel-2, or VV and VH.")],
     out: Out,
-    encoder: Annotated[str, Option(help=".safetensors file of Galileo or Presto.", show_default=False)],
+    encoder: Annotated[str, Option(help=".safetensors file of Galileo or Presto.")],
     bands: Annotated[str | None, Option(help="Names of all bands, or those to use: B04=3,B08=7.")] = None,
     date: Annotated[str | None, Option(help="Day of the image; by default from its name or tags.")] = None,
     masks: Annotated[str | None, Option(help="Mask of clouds: all values above 0 are clouds.")] = None,

@@ -11,12 +11,10 @@ from deepnets4eo.cli.output import echo
 
 
 def mcp(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER…", help="Folders that the assistant may read.", show_default=False)
-    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER…", help="Folders that the assistant may read.")],
     write: Annotated[
         Path | None,
-        typer.Option(help="Folder to which the assistant may write maps; by default none.", show_default=False),
+        typer.Option(help="Folder to which the assistant may write maps; by default none."),
     ] = None,
 ) -> None:
     """Give an assistant tools to check files, query finished maps and, with --write, make new maps. The server is local and ends with the connection.

@@ -24,9 +24,7 @@ def models(
             help="Wildcard, e.g. *unet*; or the name of a recipe, to show its card.", autocompletion=recipe_names
         ),
     ] = "*",
-    file: Annotated[
-        str | None, typer.Argument(metavar="[FILE.onnx]", help="After add: a network of others.", show_default=False)
-    ] = None,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE.onnx]", help="After add: a network of others.")] = None,
     facts: OnnxFacts = OnnxFacts(),
     json: Json = None,
 ) -> None:

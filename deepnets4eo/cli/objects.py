@@ -35,14 +35,12 @@ class ObjectOptions:
 @with_options(ObjectOptions)
 def objects(
     labels: Labels,
-    name: Annotated[
-        str, typer.Argument(metavar="CLASS", help="Class of the objects, such as car.", show_default=False)
-    ],
+    name: Annotated[str, typer.Argument(metavar="CLASS", help="Class of the objects, such as car.")],
     out: Out,
     legend: LabelsLegend = None,
     min_area: Annotated[float, typer.Option(help="Leave out objects smaller than this, m².", min=0)] = 0.0,
     density: Annotated[
-        Path | None, typer.Option(help="Also write a raster of objects per hectare to this file.", show_default=False)
+        Path | None, typer.Option(help="Also write a raster of objects per hectare to this file.")
     ] = None,
     rules: ObjectOptions = ObjectOptions(),
     workers: Workers = 2,

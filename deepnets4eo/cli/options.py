@@ -18,8 +18,8 @@ from deepnets4eo.options import RESOURCES, InPrecision, OnDevice, split_names
 if TYPE_CHECKING:
     from deepnets4eo.jobs import Part, Workers as Who
 
-Out = Annotated[Path, Option("--out", help="Path of the result.", show_default=False)]
-Labels = Annotated[str, Argument(help="Label raster.", show_default=False)]
+Out = Annotated[Path, Option("--out", help="Path of the result.")]
+Labels = Annotated[str, Argument(help="Label raster.")]
 LabelsLegend = Annotated[
     str | None,
     Option(
@@ -52,7 +52,6 @@ Gsd = Annotated[
         "--gsd",
         help="Pixel size in metres, for rasters without CRS; without it, lengths and areas are in pixels.",
         min=1e-6,
-        show_default=False,
     ),
 ]
 Seed = Annotated[int, Option("--seed", help="Seed of all randomness.", min=0)]
@@ -67,7 +66,6 @@ PartOption = Annotated[
         metavar="K/N",
         help="Do only this part of the work, e.g. 3/16, and write no result; see --resume.",
         rich_help_panel=RESOURCES,
-        show_default=False,
     ),
 ]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace existing results.")]
@@ -79,7 +77,6 @@ Event = Annotated[
         metavar="FILE|KEY=VALUE",
         help="Event, for titles and captions: a YAML or JSON file, or KEY=VALUE; repeatable. "
         "Keys: name, place, credit, producer; for two dates also date_pre, date_post, sensor_pre, sensor_post; for a series also sensor.",
-        show_default=False,
     ),
 ]
 
@@ -94,11 +91,10 @@ Json = Annotated[
     Option(
         "--json",
         help="Write the result to this file as JSON, replacing an older file; - prints it.",
-        show_default=False,
         callback=_checked_name,
     ),
 ]
-Onnx = Annotated[Path | None, Option("--onnx", help="ONNX file to write.", show_default=False, callback=_checked_name)]
+Onnx = Annotated[Path | None, Option("--onnx", help="ONNX file to write.", callback=_checked_name)]
 Online = Annotated[
     bool, Option("--online", help="Download files that the recipe names: initial weights, rasters at web addresses.")
 ]

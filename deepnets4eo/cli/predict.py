@@ -37,7 +37,6 @@ def predict(
         str,
         typer.Argument(
             help="Run folder that 'deepnets4eo train' made, a model with weights, e.g. buildings, or an ONNX file of others.",
-            show_default=False,
         ),
     ],
     scene: Annotated[
@@ -45,13 +44,12 @@ def predict(
         typer.Argument(
             metavar="SCENE...",
             help="A raster, or layer=raster for each layer; for a table of whole images, their folders or files.",
-            show_default=False,
         ),
     ],
     out: Out,
     clicks: Annotated[
         Path | None,
-        typer.Option(help="Points with the column `class` that correct the labels around them.", show_default=False),
+        typer.Option(help="Points with the column `class` that correct the labels around them."),
     ] = None,
     options: PredictOptions = PredictOptions(),
     votes: VoteOptions = VoteOptions(),

@@ -22,12 +22,8 @@ if TYPE_CHECKING:
 def register(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before: a raster or a folder of tiles.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after: a raster or a folder of tiles.")],
-    footprints: Annotated[
-        str | None, typer.Option(help="Building outlines, to align to PRE.", show_default=False)
-    ] = None,
-    tie_points: Annotated[
-        Path | None, typer.Option(help="Write the tie points here (.gpkg, .geojson …).", show_default=False)
-    ] = None,
+    footprints: Annotated[str | None, typer.Option(help="Building outlines, to align to PRE.")] = None,
+    tie_points: Annotated[Path | None, typer.Option(help="Write the tie points here (.gpkg, .geojson …).")] = None,
     options: RegisterOptions = RegisterOptions(),
     json: Json = None,
     overwrite: Overwrite = False,

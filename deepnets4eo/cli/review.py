@@ -28,7 +28,6 @@ def review(
         Option(
             help="Size of the sample; by default 40 buildings, half of them the likeliest damaged, or 100 points.",
             min=1,
-            show_default=False,
         ),
     ] = None,
     plain: Annotated[
@@ -36,17 +35,13 @@ def review(
     ] = False,
     image: Annotated[
         list[str] | None,
-        Option(help="Image to check a label raster by; given twice for before and after.", show_default=False),
+        Option(help="Image to check a label raster by; given twice for before and after."),
     ] = None,
     confidence: Annotated[
         Path | None,
-        Option(
-            help="Raster of confidence of a label raster, to find the part that can be trusted.", show_default=False
-        ),
+        Option(help="Raster of confidence of a label raster, to find the part that can be trusted."),
     ] = None,
-    areas: Annotated[
-        Path | None, Option(help="Polygons, e.g. districts, with counts for each.", show_default=False)
-    ] = None,
+    areas: Annotated[Path | None, Option(help="Polygons, e.g. districts, with counts for each.")] = None,
     serve: Annotated[bool, Option("--serve", help="Grade the sample on a page in the browser.")] = False,
     reviewer: Annotated[
         str | None, Option(metavar="NAME", help="Name of the person who grades on the page; stored with each answer.")
@@ -59,7 +54,6 @@ def review(
             metavar="N",
             help="Choose the N buildings whose answers help the map most; with --serve, half of each N is chosen and half is drawn at random.",
             min=1,
-            show_default=False,
         ),
     ] = None,
     update: Annotated[

@@ -18,7 +18,7 @@ def rubble(
     post: Annotated[
         str, Argument(metavar="POST", help="Heights after the event: a point cloud (LAS, LAZ, …) or a raster.")
     ],
-    footprints: Annotated[str, Option(help="Building outlines in any vector format.", show_default=False)],
+    footprints: Annotated[str, Option(help="Building outlines in any vector format.")],
     out: Out,
     pre: Annotated[
         list[str] | None,

@@ -28,17 +28,16 @@ def series(
             help="Folder of rasters, or a STAC ItemCollection (.json); with --like also a result or a raster.",
         ),
     ],
-    out: Annotated[Path | None, Option(help="Folder of the result.", show_default=False)] = None,
+    out: Annotated[Path | None, Option(help="Folder of the result.")] = None,
     like: Annotated[
         str | None,
         Option(
             help="An id: list the changes of a result that are most similar to this change. LONGITUDE,LATITUDE: map the cosine similarity to the pixel there.",
-            show_default=False,
         ),
     ] = None,
     like_in: Annotated[
         str | None,
-        Option(help="Result or raster that contains the example of --like; by default SERIES.", show_default=False),
+        Option(help="Result or raster that contains the example of --like; by default SERIES."),
     ] = None,
     inputs: SeriesInputs = SeriesInputs(),
     options: NoveltyOptions = NoveltyOptions(),

@@ -20,13 +20,9 @@ from deepnets4eo.evaluation import SuspectOptions, load_legend
 def suspects(
     probabilities: Annotated[
         str,
-        typer.Argument(
-            help="File of 'deepnets4eo predict --probabilities'; or a run of the task images.", show_default=False
-        ),
+        typer.Argument(help="File of 'deepnets4eo predict --probabilities'; or a run of the task images."),
     ],
-    labels: Annotated[
-        Path, typer.Argument(help="Label raster; for a run of the task images, the images.", show_default=False)
-    ],
+    labels: Annotated[Path, typer.Argument(help="Label raster; for a run of the task images, the images.")],
     out: Out,
     options: SuspectOptions = SuspectOptions(),
     overwrite: Overwrite = False,

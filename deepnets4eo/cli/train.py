@@ -18,7 +18,6 @@ Seeds = Annotated[
     Option(
         "--seeds",
         help="Train with this number of seeds, each with another part withheld; the mean ± sd goes to seeds.json.",
-        show_default=False,
     ),
 ]
 TrainPrecision = Annotated[
@@ -48,16 +47,13 @@ def train(
     recipe: Annotated[
         str, Argument(help="Name of a recipe (see `deepnets4eo models`) or a YAML file.", autocompletion=recipe_names)
     ],
-    out: Annotated[Path | None, Option("--out", help="Run folder; by default runs/RECIPE.", show_default=False)] = None,
-    images: Annotated[
-        Path | None, Option("--images", help="Folder of images, instead of --data.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, Option("--out", help="Run folder; by default runs/RECIPE.")] = None,
+    images: Annotated[Path | None, Option("--images", help="Folder of images, instead of --data.")] = None,
     masks: Annotated[
         Path | None,
         Option(
             "--masks",
             help="Folder of masks, each with the name of its image; classes by colour or value.",
-            show_default=False,
         ),
     ] = None,
     data: Annotated[
