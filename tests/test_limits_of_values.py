@@ -184,3 +184,13 @@ def test_independent_looks_follow_from_the_correlations_of_both_images() -> None
     found._sums[0][:] = [[5, 0], [7, 3]]
     found._sums[1][:] = [[10, 5, 1], [100, 20j, -40]]
     assert found.independent_looks() == pytest.approx(2 * 9 / (3 + 2 * (0.2 + 0.04)))
+
+
+@pytest.mark.parametrize(("latitude", "points"), [(60, 8980), (0, 10_001)])
+def test_a_side_gets_ten_thousand_pieces_at_a_time(
+    latitude: float, points: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the parallel of 60° north is flat to 5 cm in 8,979 pieces, half of the equator would be in 17,296."""
+    monkeypatch.setattr("deepnets4eo.reprojection.ROUNDS", 1)
+    half = gpd.GeoSeries([shapely.LineString([(-134, latitude), (44, latitude)])], crs="EPSG:4326")
+    assert len(shapely.get_coordinates(to_crs(half, "EPSG:3413").iloc[0])) == pytest.approx(points, rel=1e-3)

@@ -17,6 +17,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.catalogues.search import _Walk
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.classical.pair_scores import CosineDistance
+from deepnets4eo.classification.frozen import FrozenImages
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import radar_date
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES, BuildingWater
@@ -165,3 +166,13 @@ def test_the_change_of_two_radar_dates_is_measured_where_both_are_seen(monkeypat
     assert used == [[True, False, False]] * 2
     plain = SimpleNamespace(options=SimpleNamespace(by_change_vector=False))
     assert date.measure_with(first, date, last, plain).change is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("bands", "width", "seen"), [(3, 512, None), (4, 512 + 4 * 11, [0, 1, 2])])
+def test_images_of_more_than_three_bands_have_eleven_statistics_of_each(
+    bands: int, width: int, seen: list[int] | None
+) -> None:
+    network = FrozenImages(bands, 2, band_statistics=True)
+    assert network.head.in_features == width
+    assert (None if network.colours is None else network.colours.tolist()) == seen
+    assert FrozenImages(bands, 2).head.in_features == 512, "none unless they are asked for"
