@@ -12,11 +12,14 @@ from affine import Affine
 
 from deepnets4eo.cli.review import review_raster
 from deepnets4eo.damage.products.sheet import _layout
+from deepnets4eo.display.figures import FigureStyle, make_axes
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.maps.areas import label_area
 from deepnets4eo.maps.region_page import _thinned
+from deepnets4eo.outputs.headline import bar_of
 from deepnets4eo.outputs.map_page import CLOUD_COLOUR, Overlay, panels
+from deepnets4eo.outputs.quantity import Quantity, Unit
 from deepnets4eo.outputs.served_page import chips as chips_module
 from deepnets4eo.outputs.served_page.chips import Chips
 from deepnets4eo.rasters import Layer
@@ -134,3 +137,21 @@ def test_a_label_raster_has_one_sample(
     answers = [tmp_path / f"{number}.gpkg" for number in range(samples)]
     with pytest.raises(InputError, match=message):
         review_raster(tmp_path / "labels.tif", answers, 9, [], None, None, serve=False, browser=False)
+
+
+def test_the_bar_of_a_headline_reaches_over_the_whole_and_the_interval() -> None:
+    area, whole = Quantity(5, Unit.hectares, (4, 12)), Quantity(10, Unit.hectares)
+    bar = bar_of(area, whole)
+    assert bar is not None
+    assert (bar.low, bar.high, bar.whole, bar.value, bar.ends[0]) == (4, 12, 12, 5, "0")
+    assert "10" in bar.ends[1]
+    assert "4.00–12.0 ha" in bar.words
+    assert bar_of(Quantity(5, Unit.hectares), whole) is bar_of(area, Quantity(0, Unit.hectares)) is None
+
+
+def test_figures_have_sides_of_six_inches_and_two_more_for_a_key() -> None:
+    import matplotlib.pyplot as plt
+
+    for axes, size in ((make_axes(), [6, 6]), (make_axes(None, FigureStyle.with_key_in), [8, 6])):
+        assert axes.get_figure().get_size_inches().tolist() == size  # type: ignore[union-attr]
+        plt.close("all")
