@@ -254,3 +254,18 @@ def test_a_fact_is_shown_up_to_two_hundred_letters_and_a_longer_one_by_both_ends
 @pytest.mark.parametrize(("gpu_bytes", "tiles"), [(3, 1), (8, 2), (124, 16), (128, 32), (1000, 32)])
 def test_a_batch_has_up_to_32_tiles_in_a_quarter_of_the_memory(gpu_bytes: int, tiles: int) -> None:
     assert tiles_that_fit(gpu_bytes, 1) == tiles
+
+
+@pytest.mark.parametrize(
+    ("word", "table", "colour"),
+    [
+        ("red", None, "red"), ("undefined", None, "undefined"), ("palette", {0: (0, 0, 0, 255), 7: (7, 7, 7, 0)}, "gray"),
+        ("palette", {0: (0, 0, 0, 255), 7: (7, 7, 8, 255)}, "palette"), ("palette", None, "palette"),
+    ],
+)  # fmt: skip
+def test_a_table_of_colours_that_repeats_the_numbers_is_grey(
+    word: str, table: dict[int, tuple[int, ...]] | None, colour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declared, "colour_table", lambda *_: table)
+    dataset: Any = SimpleNamespace(colorinterp=[None, SimpleNamespace(name=word)])
+    assert declared._colour(dataset, 2) == colour

@@ -17,6 +17,9 @@ from scipy.special import expit
 
 from deepnets4eo.assistant.folders import Folders
 from deepnets4eo.change.areas import changed_area
+from deepnets4eo.change.classical.pair_scores import IrMad
+from deepnets4eo.change.series import deltas
+from deepnets4eo.classification.recipe import ImageRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.sampled.review import MapReview
 from deepnets4eo.floods import date_kinds
@@ -24,8 +27,11 @@ from deepnets4eo.interferometry.coherence import interferometric_coherence
 from deepnets4eo.interferometry.looks import CoherenceBias, Correlation
 from deepnets4eo.objects import extraction
 from deepnets4eo.points.local_planes import decimate, surface_attributes
+from deepnets4eo.points.rubble import dates
+from deepnets4eo.points.rubble.epochs import EpochFit
+from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.polygons.extraction import _of_unlike_pixels
-from deepnets4eo.rasters import Layer
+from deepnets4eo.rasters import Layer, find_outliers, without_implausible
 from deepnets4eo.reprojection import to_crs
 from deepnets4eo.segmenters.inputs import LayerInput
 from deepnets4eo.segmenters.onnx_card import named_legend
@@ -194,3 +200,74 @@ def test_a_side_gets_ten_thousand_pieces_at_a_time(
     monkeypatch.setattr("deepnets4eo.reprojection.ROUNDS", 1)
     half = gpd.GeoSeries([shapely.LineString([(-134, latitude), (44, latitude)])], crs="EPSG:4326")
     assert len(shapely.get_coordinates(to_crs(half, "EPSG:3413").iloc[0])) == pytest.approx(points, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("pair_values", "step", "estimates"),
+    [(4_000_001, 1.1e-3, 50), (4_000_001, 0.9e-3, 2), (4_000_000, 1.1e-6, 200), (4_000_000, 0.9e-6, 2)],
+)
+def test_weights_of_a_large_pair_are_iterated_up_to_fifty_times_and_of_a_small_one_two_hundred(
+    pair_values: int, step: float, estimates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def estimate(method: Any, _: Any) -> int:
+        made.append(1)
+        method.variates = SimpleNamespace(correlation=np.array([step * len(made)]))
+        return pair_values
+
+    monkeypatch.setattr(IrMad, "_estimate", estimate)
+    IrMad().fit(list)
+    assert len(made) == estimates
+
+
+def test_a_season_is_known_from_two_of_its_dates_on() -> None:
+    values = np.array([[[1.0], [2]], [[3], [9]], [[8], [4]]], np.float32)
+    valid = np.array([[True, True], [True, False], [False, False]])
+    medians, known = deltas._seasonal(values, valid)
+    assert known.tolist() == [True, False]
+    assert medians.tolist() == [[2], [0]]
+
+
+@pytest.mark.parametrize(("value", "kept"), [(0.9e15, True), (1.1e15, False), (-1.1e15, False)])
+def test_pixels_beyond_a_thousand_million_million_are_no_values(value: float, kept: bool) -> None:
+    data = np.array([[[1.0, value]]], np.float32)
+    found, valid = without_implausible(Layer.open(data)).read()
+    assert valid.tolist() == [[True, kept]]
+    assert found[0, 0, 1] == (np.float32(value) if kept else 0)
+
+
+@pytest.mark.parametrize(("largest", "is_nodata"), [(9_000, True), (11_000, False)])
+def test_a_usual_nodata_value_is_a_tenth_of_the_span_below_zero(largest: float, is_nodata: bool) -> None:
+    values = np.r_[np.linspace(0, largest, 1001), [-999.0] * 20]
+    found = find_outliers(values)
+    assert (found is not None and found.nodata == -999) is is_nodata
+
+
+@pytest.mark.parametrize(("labelled", "images"), [(10, 512), (512, 512), (700, 700)])
+def test_an_epoch_of_images_has_512_at_least(labelled: int, images: int) -> None:
+    recipe = ImageRecipe.model_validate({"data": {"windows_per_epoch": 0}})
+    assert recipe.with_images(labelled).data.windows_per_epoch == images
+    assert ImageRecipe().with_images(labelled).data.windows_per_epoch == 1000, "as the recipe names them"
+
+
+@pytest.mark.parametrize(("cell_m", "pixel_m", "least_m"), [(0.5, None, 0.125), (0.5, 2.0, 0.5), (4.0, 2.0, 1.0)])
+def test_a_motion_of_a_date_counts_from_a_quarter_of_a_cell_or_pixel(
+    cell_m: float, pixel_m: float | None, least_m: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown: list[float] = []
+    asked: list[float] = []
+    sampling = SimpleNamespace(grow=grown.append)
+    points = SimpleNamespace(xyz=np.zeros((1, 3)))
+    fit = EpochFit("ok", None, None, SimpleNamespace(residual_m=0.1), None)  # type: ignore[arg-type]
+    monkeypatch.setattr(dates, "sample_area", lambda *_: sampling)
+    monkeypatch.setattr(dates, "surface_points", lambda *_: points)
+    monkeypatch.setattr(dates, "register_points", lambda *_: fit)
+    monkeypatch.setattr(dates, "describe", lambda _: SimpleNamespace(text=str))
+    monkeypatch.setattr(dates, "motion_that_counts", lambda _, least: asked.append(least))
+    grid = GeoBox((4, 4), Affine(pixel_m or 1, 0, 0, 0, -(pixel_m or 1), 0), None)
+    layer: Any = SimpleNamespace(grid=grid, source="a") if pixel_m else None
+    heights = Heights(SimpleNamespace(path="a"), layer)
+    dates.lay_on_first(heights, heights, (0, 0, 9, 9), np.zeros((1, 2)), cell_m)
+    assert asked == [pytest.approx(least_m)]
+    assert grown == [10.0]
