@@ -81,6 +81,9 @@ class Source(ABC):
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         """Open a new GDAL handle for warped views: with all bands, or with these as its first bands."""
 
+    def share_decoded(self) -> None:  # noqa: B027, most sources decode nothing
+        """Let threads take turns to read a file whose decoded blocks GDAL keeps, so that no thread decodes them again."""
+
     def nodata_of(self, bands: Sequence[int]) -> list[float | None]:
         """Return the nodata value of each of these bands, 1-based."""
         return [self.declared.bands[band - 1].nodata for band in bands]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -109,26 +110,36 @@ def rasterio_crs(grid: Grid) -> str | None:
 
 
 class Handles:
-    """Handles of one source, one for each thread that has read it at once. None goes to another process."""
+    """Handles of one source, one for each thread that has read it at once. None goes to another process.
+
+    GDAL keeps decoded blocks by handle: of a source that is `shared`, threads wait for one handle instead of decoding blocks again."""
 
     def __init__(self) -> None:
         self._idle: list[DatasetReader] = []
+        self._turn: AbstractContextManager[Any] = nullcontext()
         self._process, self._inherited = os.getpid(), list[list[DatasetReader]]()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Handles, ()
+
+    def share(self) -> None:
+        """Lend one handle at a time from now on."""
+        if isinstance(self._turn, nullcontext):
+            self._turn = RLock()
 
     @contextmanager
     def lend(self, open_dataset: Callable[[], DatasetReader]) -> Iterator[DatasetReader]:
         """Lend a handle that no other thread uses within the context; a new one where all are lent."""
         if os.getpid() != self._process:  # a forked process shares the position in the files of handles it inherited
             self._process, self._inherited, self._idle = os.getpid(), [*self._inherited, self._idle], []
+            self._turn = nullcontext()  # a thread that is not in this process may have had it
         idle = self._idle
-        try:
-            handle = idle.pop()
-        except IndexError:  # not looked up before: another thread may take the last one in between
-            handle = open_dataset()
-        try:
-            yield handle
-        finally:
-            idle.append(handle)
+        with self._turn:
+            try:
+                handle = idle.pop()
+            except IndexError:  # not looked up before: another thread may take the last one in between
+                handle = open_dataset()
+            try:
+                yield handle
+            finally:
+                idle.append(handle)

@@ -191,6 +191,9 @@ class FileSource(Source):
         except READ_ERRORS as error:
             raise InputError.of_reading(self.name) from error
 
+    def share_decoded(self) -> None:
+        self._handles.share()
+
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         if not self.declared.limits:
             return self._open_file(bands)

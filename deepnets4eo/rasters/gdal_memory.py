@@ -24,12 +24,19 @@ WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least
 
 
 def cache_bytes(*images: Layer | None) -> int:
-    """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows, for tiles that fit all of them."""
+    """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows, for tiles that fit all of them.
+
+    Threads share what is decoded of tiles that fit."""
     rows = [(image, _row_bytes(image)) for image in images if image is not None]
     files = [(image, row) for image, row in rows if row is not None]
     strips = sum(row * _window_rows(image) for image, row in files)
-    tiles = sum(_whole_bytes(image) for image, row in files if not row)
-    return max(CACHE_BYTES, min(strips, MAX_CACHE_BYTES), tiles if tiles <= WHOLE_BYTES else 0)
+    tiled = [image for image, row in files if not row]
+    tiles = sum(map(_whole_bytes, tiled))
+    if tiles > WHOLE_BYTES:
+        return max(CACHE_BYTES, min(strips, MAX_CACHE_BYTES))
+    for image in tiled:
+        image.reader.share_decoded()
+    return max(CACHE_BYTES, min(strips, MAX_CACHE_BYTES), tiles)
 
 
 def _whole_bytes(image: Layer) -> int:

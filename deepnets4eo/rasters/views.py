@@ -51,6 +51,9 @@ class LayerView(Source):
         )
         self.bands = list(range(1, len(self.declared) + 1))
 
+    def share_decoded(self) -> None:
+        self.layer.reader.share_decoded()
+
     def choose(self, bands: Sequence[int]) -> Layer:
         """Return the layer with only these bands, 1-based."""
         return self.layer.subset([self.layer.bands[band - 1] for band in bands])

@@ -36,6 +36,9 @@ class _OnGrid(Source):
         self.bands, self.height_crs, self.grid, self._origin = origin.bands, origin.height_crs, grid, origin
         self.by_gdal = origin.by_gdal
 
+    def share_decoded(self) -> None:
+        self._origin.share_decoded()
+
 
 class WarpedSource(_OnGrid):
     """Another source resampled to a grid, window by window."""

@@ -1,5 +1,6 @@
 """GDAL's block cache is as large as a job says while the job lasts, and no longer."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import rasterio
 from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 
-from deepnets4eo.rasters import Layer, cache_bytes, gdal_cache, widen_cache
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters import Layer, PictureSource, cache_bytes, gdal_cache, widen_cache
 from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, MAX_CACHE_BYTES, WHOLE_BYTES, WINDOW_PX
 
 
@@ -88,6 +90,18 @@ def test_files_that_fit_are_kept_whole(tmp_path: Path) -> None:
     assert CACHE_BYTES < WIDE.nbytes + (44_000 * 512 * 2) < WHOLE_BYTES
     assert cache_bytes(tiled, None) >= WIDE.nbytes
     assert cache_bytes(tiled.subset([1]), tiled.subset([1])) == cache_bytes(tiled), "of the bands that are read"
+
+
+def test_threads_do_not_decode_again_what_fits(tmp_path: Path) -> None:
+    tiled = Layer.open(write_geotiff(tmp_path / "a.tif", WIDE, sparse_ok=True, interleave="pixel", **TILED))
+    view = Layer(PictureSource(tiled.on(tiled.grid.pad(1)), 64))
+    handles = tiled.reader._handles
+    with gdal_cache(view), ThreadPoolExecutor(1) as pool:
+        with handles.lend(tiled.reader._open_file):
+            reading = pool.submit(tiled.read, Window(0, 0, 1, 1))
+            assert wait([reading], timeout=0.05).not_done
+        assert reading.result()[1].all()
+    assert len(handles._idle) == 1, "GDAL keeps the blocks of each handle apart"
 
 
 def test_images_opened_within_a_job_widen_its_cache_to_its_end(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Layers and scenes: what is read is what is there, and what is not there is not valid."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -347,6 +348,23 @@ def test_a_handle_is_lent_to_one_thread_at_a_time() -> None:
         raise OSError("damaged")
     with handles.lend(lambda: next(names)) as kept:
         assert kept == first
+
+
+def test_threads_take_turns_with_a_shared_handle() -> None:
+    handles, names = Handles(), iter("ab")
+    handles.share()
+    handles.share()  # by a second job
+    inside = Event()
+
+    def lend() -> str:
+        with handles.lend(lambda: next(names)) as handle:
+            inside.set()
+            return handle
+
+    with ThreadPoolExecutor(1) as pool, handles.lend(lambda: next(names)) as first:
+        waiting = pool.submit(lend)
+        assert not inside.wait(0.05)
+    assert waiting.result() == first == "a"
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float64"])
