@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 from scipy.special import expit
 
@@ -23,7 +24,9 @@ from deepnets4eo.classification.recipe import ImageRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.sampled.review import MapReview
 from deepnets4eo.floods import date_kinds
+from deepnets4eo.grid import Window
 from deepnets4eo.interferometry.coherence import interferometric_coherence
+from deepnets4eo.interferometry.complex_image import ComplexImage
 from deepnets4eo.interferometry.looks import CoherenceBias, Correlation
 from deepnets4eo.objects import extraction
 from deepnets4eo.points.local_planes import decimate, surface_attributes
@@ -271,3 +274,15 @@ def test_a_motion_of_a_date_counts_from_a_quarter_of_a_cell_or_pixel(
     dates.lay_on_first(heights, heights, (0, 0, 9, 9), np.zeros((1, 2)), cell_m)
     assert asked == [pytest.approx(least_m)]
     assert grown == [10.0]
+
+
+def test_parts_of_complex_numbers_are_recognised_by_the_middle_of_512_pixels(tmp_path: Path) -> None:
+    """Three tenths of the middle are below zero, and with what is around it 0.22 of the image."""
+    parts = np.ones((2, 600, 600), np.float32)
+    parts[:, 44:556:10, 44:556] = parts[:, 45:556:10, 44:556] = parts[:, 46:556:10, 44:556] = -1
+    path = write_geotiff(tmp_path / "a.tif", parts)
+    assert ComplexImage(path).read(Window(44, 44, 1, 1)).tolist() == [[-1 - 1j]]
+    parts[:] = 1
+    parts[:, :44:2] = -1
+    with pytest.raises(InputError, match="the real and the imaginary part"):
+        ComplexImage(write_geotiff(path, parts))

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from deepnets4eo.floods import mapper, thresholds
+from deepnets4eo.floods import FloodOptions, mapper, thresholds
 from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.mask_date import MaskDate
 from deepnets4eo.floods.radar import CROSS, LIKE
@@ -35,8 +35,7 @@ RADAR, SURFACE, SPECTRUM, MASK = RadarDate(("VV",)), SurfaceDate(()), SpectrumDa
 )  # fmt: skip
 def test_what_the_kinds_of_dates_mean_for_a_map_is_named(first: Any, post: Any, codes: list[str]) -> None:
     dates = {POST: post} | ({} if first is None else {FIRST: first})
-    options: Any = SimpleNamespace(assume_registered=False, cloud_mask_pre=None, cloud_mask_post=None)
-    assert [finding.code for finding in _date_findings(dates, options, masked=False)] == codes
+    assert [finding.code for finding in _date_findings(dates, FloodOptions(), masked=False)] == codes
 
 
 @pytest.mark.parametrize(
