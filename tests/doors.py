@@ -246,7 +246,7 @@ def make_place(folder: Path) -> Place:
 
 
 def _damage(place: Place, pre: object, post: object, role: str) -> Opened:
-    pair = check_images(ImagePair.open(pre, post, as_shown=True))
+    pair = check_images(ImagePair.open(pre, post, as_shown=True, by_camera=True))
     return Opened(getattr(pair, role), [finding.whole for finding in pair.findings])
 
 

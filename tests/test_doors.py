@@ -85,7 +85,7 @@ CASES = {
     ),
     "heights as an image": Case("image", "height_image.tif", ("refuse_heights",), ("--dsm-pre",), refused=True, doors=BY_CAMERA),
     "heights in feet as an image": Case("image", "feet.tif", ("refuse_heights",), ("its unit is ft",), refused=True, doors=BY_CAMERA),
-    "heights without a name": Case("image", "unnamed_heights.tif", ("report_heights",), ("if they are heights",), doors=BY_CAMERA),
+    "heights without a name": Case("image", "unnamed_heights.tif", ("report_heights",), ("If they are heights",), doors=BY_CAMERA),
     "feet": Case(
         "heights", "feet.tif", ("convert_to_metres",), ("converted to metres",),
         mended=lambda layer: bool(np.nanmax(layer.read()[0]) < 10),

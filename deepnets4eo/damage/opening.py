@@ -134,10 +134,10 @@ def open_given(sources: Sequence[EvidenceSource], post: Layer, footprints: Footp
 def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> ImagePair:
     """Open both images; if both have one size and only one has a CRS, the other takes its grid. Errors: GridError, InputError."""
     pre = None if isinstance(pre, str) and pre == "-" else pre
-    pair = ImagePair.open(pre, post, gsd_m=settings.gsd_m, as_shown=True)
+    pair = ImagePair.open(pre, post, gsd_m=settings.gsd_m, as_shown=True, by_camera=True)
     if all(image is None or is_unplaced(image.grid) for image in (pair.pre, pair.post)):
         assumed = assumed_gsd(pair.post)
-        pair = ImagePair.open(pre, post, gsd_m=UNKNOWN_GSD_M, as_shown=True)
+        pair = ImagePair.open(pre, post, gsd_m=UNKNOWN_GSD_M, as_shown=True, by_camera=True)
         pair = replace(pair, findings=(*pair.findings, *assumed))
     if pair.pre is None:
         if settings.assume_registered:

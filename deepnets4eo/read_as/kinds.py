@@ -30,6 +30,7 @@ MAX_SHARE_OF_ONE = 1.5  # the largest value of reflectances, probabilities and o
 # city; 0.75 to 0.94 of radar in dB (four chips of Sentinel-1 of 512² pixels, five of 120²). It tells heights only from radar: grey images of
 # satellites, aircraft and drones have 0.82 to 0.99 (39 means of bands and 2 panchromatic ones, 30 November 2026), and are reported too if fractional.
 MIN_CORRELATION = 0.945
+GREY_PARTS = 3  # bands whose mean is a grey image: its numbers are thirds, which no rounding of heights leaves
 FAR_M, NEAREST_PERCENT = 10.0, 1.0  # metres from a value, beyond which all but one percent of the heights are
 CATEGORY_LAYERS = {"osm", "clicks", "mask"}  # of scenes: numbers of classes, or drawn masks
 
@@ -76,12 +77,23 @@ def report_heights(layer: Layer, door: Door) -> Assessment:
         return Assessment(layer)
     read = [layer.read(window) for window in sample_windows(layer.shape)]
     values = np.concatenate([data[0][valid] for data, valid in read]).astype(np.float64)
-    if not values.size or not (values % 1).any() or np.abs(values).max() <= MAX_SHARE_OF_ONE:
+    if (
+        not values.size
+        or np.abs(values).max() <= MAX_SHARE_OF_ONE
+        or _are_whole(values)
+        or _are_whole(values, GREY_PARTS)
+    ):
         return Assessment(layer)
     if max(_correlation(data[0], valid) for data, valid in read) < MIN_CORRELATION:
         return Assessment(layer)
     ends: dict[str, Any] = {**_named(layer, door), "lowest": float(values.min()), "highest": float(values.max())}
     return Assessment(layer, (Finding(door.code("perhaps_heights"), "caution", ends, wording="perhaps_heights"),))
+
+
+def _are_whole(values: Floats, parts: int = 1) -> bool:
+    """Return whether all values are multiples of 1 / parts, up to the rounding of single precision."""
+    rounding = 2 * parts * float(np.spacing(np.float32(np.abs(values).max()))) if parts > 1 else 0.0
+    return bool((np.abs(values * parts - np.rint(values * parts)) <= rounding).all())
 
 
 def _correlation(band: Floats, valid: Mask) -> float:

@@ -71,12 +71,19 @@ class ImagePair:
 
     @classmethod
     def open(
-        cls, pre: LayerLike | None, post: LayerLike, *, gsd_m: float | None = None, as_shown: bool = False
+        cls,
+        pre: LayerLike | None,
+        post: LayerLike,
+        *,
+        gsd_m: float | None = None,
+        as_shown: bool = False,
+        by_camera: bool = False,
     ) -> ImagePair:
         """Open both images, or only the post image.
 
         gsd_m : size of a pixel of images without CRS, metres
-        as_shown : for images that a camera or a radar took: numbers of 8 bits as brightness (`Layer.as_shown`), and heights are refused
+        as_shown : numbers of 8 bits as brightness (`Layer.as_shown`)
+        by_camera : whether only images that a camera or a radar took are expected, so that heights are refused
 
         Errors: InputError for an image whose numbers represent colours, or that cannot be read.
         """
@@ -85,7 +92,7 @@ class ImagePair:
             layer = None if source is None else Layer.open(source)
             if layer is not None:
                 layer = (layer.as_shown() if as_shown else layer).with_gsd(gsd_m)
-                assessed = IMAGE.check(layer, Door.of_image(role, by_camera=as_shown))
+                assessed = IMAGE.check(layer, Door.of_image(role, by_camera=by_camera))
                 layer, findings = assessed.layer, [*findings, *assessed.findings]
             opened.append(layer)
         after, before = opened

@@ -9,10 +9,13 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import shapely
+from geotiff import write_geotiff
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.review import read_answers, review_counts, write_review, write_sample
+from deepnets4eo.damage.review.map_images import open_images
 from deepnets4eo.errors import InputError
 
 
@@ -181,3 +184,20 @@ def test_areas_that_overlap_or_leave_gaps_and_ten_thousand_of_them_are_counted(
     counted = areas(edges[:-1], edges[1:], [f"a{number}" for number in range(10_000)])
     assert (len(counted), sum(area["of"] for area in counted), caplog.text) == (10_000, 200, "")
     assert sum("buildings" in area for area in counted) == 8
+
+
+def test_a_map_that_was_once_made_from_heights_opens_for_review(tmp_path: Path) -> None:
+    for role in ("pre", "post"):
+        heights = write_geotiff(
+            tmp_path / f"{role}.tif", np.linspace(2, 9, 256, dtype=np.float32).reshape(1, 16, 16), gsd=1
+        )
+        with rasterio.open(heights, "r+") as file:
+            file.units = ("m",)
+    (tmp_path / "manifest.json").write_text(
+        json.dumps(
+            {"inputs": {role: {"path": str(tmp_path / f"{role}.tif")} for role in ("pre", "post")}, "parameters": {}}
+        )
+    )
+    pair = open_images(tmp_path)
+    assert pair.pre is not None
+    assert (pair.pre.count, pair.post.shape) == (1, (16, 16))

@@ -65,6 +65,14 @@ def test_fractions_beyond_one_and_a_half_that_hardly_vary_may_be_heights(
     assert len(found) == named
 
 
+@pytest.mark.parametrize(("bands", "named"), [(3, False), (1, False), (7, True)])
+def test_means_of_the_three_bands_of_a_colour_image_are_no_heights(bands: int, named: bool) -> None:
+    smooth = np.linspace(0, 250, 1024).reshape(32, 32)
+    grey = (smooth + np.arange(bands)[:, None, None]).astype(np.uint8).mean(axis=0, dtype=np.float32)
+    found = kinds.report_heights(Layer.open(grey[None]), Door.of_image("post", by_camera=True)).findings
+    assert len(found) == named
+
+
 @pytest.mark.parametrize(("value", "is_mask"), [(1, True), (255, True), (2, False), (254, False), (0, True)])
 def test_what_is_true_in_a_mask_is_1_or_255(value: int, is_mask: bool) -> None:
     seen = ValuesSeen.of(Layer.open(np.array([[[0, value]]], np.uint8)))
