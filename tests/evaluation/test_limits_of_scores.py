@@ -149,3 +149,11 @@ def test_a_half_width_that_needs_infinitely_many_samples_is_refused() -> None:
     for half_width in (1e-320, 0.0, -0.1):
         with pytest.raises(InputError, match="samples_per_unit"):
             sample_size([1.0], [0.5], half_width)
+
+
+def test_a_class_of_two_answers_counts_with_its_doubt_and_one_of_a_single_answer_as_wrong() -> None:
+    """Class b is 30 of 130 ha. As wrong it would leave 0.77 of the map; two right answers are as unsure as a limit of 0.65."""
+    areas = [np.array([100.0, 30.0])]
+    for answers, share in ((2, 0.0), (1, 1.0), (60, 1.0)):
+        tables = [np.array([[1500.0, 0], [0, answers]])]
+        assert trusted_zone(tables, areas, [0.5], accuracy=0.7)["share"] == share

@@ -232,7 +232,7 @@ def test_a_flood_moves_ground_a_quarter_of_the_way_to_water(
         return tile
 
     date = SpectrumDate.__new__(SpectrumDate)
-    found = date.new_since(date, tile_of(0.1, 0.0), tile_of(0.9, step))
+    found = date.new_since(date, tile_of(0.1, 0.5), tile_of(0.9, 0.5 + step))
     assert (found.classes == (FLOOD if new else PERMANENT_WATER)).all()
 
 

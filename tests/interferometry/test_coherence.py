@@ -149,6 +149,7 @@ def test_the_raster_is_what_arrays_give_tile_by_tile(tmp_path, monkeypatch):
     assert shares[-1] == 1
     assert measured.median == pytest.approx(0.7, abs=0.02)
     assert measured.card is None
+    assert Layer.open(tmp_path / "out.tif").band_names == ["coherence"]
 
 
 def test_real_and_imaginary_part_in_two_bands_are_read_and_intensities_refused(tmp_path):
@@ -194,6 +195,7 @@ def test_the_verb_writes_the_drop_with_its_card_which_damage_reads_as_synthetic(
     assert main(["layers", "coherence", *map(str, files), "--out", str(out)]) == 0
     assert "SYNTHETIC" in capsys.readouterr().err
     values = Layer.open(out).read()[0][0]
+    assert Layer.open(out).band_names == ["coherence_drop"]
     assert np.nanmean(values[65:85, 65:85]) == pytest.approx(0.7, abs=0.05)
     assert np.nanmedian(values) == pytest.approx(0.05, abs=0.02)
     opened = RasterEvidence("coherence_drop", str(out)).open(Layer.open(files[0], power=True))
