@@ -13,12 +13,20 @@ import pytest
 from pyproj import CRS
 
 from deepnets4eo.catalogues import plan as plans
+from deepnets4eo.catalogues.search import _Walk
+from deepnets4eo.change import products
 from deepnets4eo.floods.recognition import write_without_flood
+from deepnets4eo.floods.spectrum import index_odds
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.formats.category_legend import _rows
+from deepnets4eo.formats.tagged_limits import _same
+from deepnets4eo.osm.reading import read_area
 from deepnets4eo.points.files.las_crs import _is_elsewhere
 from deepnets4eo.prediction import part_jobs
+from deepnets4eo.prediction.preparation import _choose_bands
 from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import images
+from deepnets4eo.read_as.assessment import Door
 from deepnets4eo.training import alike
 
 
@@ -89,3 +97,92 @@ def test_processes_return_scores_for_products_of_scores_and_where_tiles_blend(
     assert made == [with_scores]
     assert part_jobs._remote_blocks(label_task, plan, paths, SimpleNamespace(executor=None), {}) == {}  # type: ignore[arg-type]
     assert len(made) == 1, "none without other processes"
+
+
+def test_odds_of_water_are_the_mean_of_measured_and_plain_indices() -> None:
+    """An index without two modes is water from zero on, in steps of a tenth."""
+    values = np.array([[0.2, -0.3]], np.float32)
+    measured: Any = SimpleNamespace(log_odds=lambda index: 10 * index + 1)
+    found = index_odds({"ndwi": values, "mndwi": values}, {"ndwi": None, "mndwi": measured})
+    np.testing.assert_allclose(found, [[(2 + 3) / 2, (-3 - 2) / 2]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("first", "second", "same"), [(1, 1, True), (1, 2, False), (np.nan, np.nan, True), (np.nan, 1, False), (1, np.nan, False)])  # fmt: skip
+def test_two_values_without_data_are_one_if_both_are_no_number(first: float, second: float, same: bool) -> None:
+    assert _same(first, second) is same
+
+
+def test_an_item_is_known_whatever_the_order_of_its_keys() -> None:
+    walk: Any = SimpleNamespace(box=(170, -10, -170, 10), answered=set())
+    first, second, other = (SimpleNamespace(content=content, collection={}) for content in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2}))  # fmt: skip
+    assert [_Walk._is_known(walk, item) for item in (first, second, other)] == [False, True, False]  # type: ignore[arg-type]
+    walk.box = (0, 0, 1, 1)
+    assert not _Walk._is_known(walk, first), "only a box across 180 degrees is searched in two parts"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("bands", "named"), [([1, 2, 3], False), ([3, 2, 1], True)])
+def test_bands_that_are_read_in_the_order_of_training_are_named(
+    bands: list[int], named: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["red", "green", "blue", "nir"]
+    layer: Any = SimpleNamespace(
+        band_names=names, bands=[1, 2, 3, 4], count=4, source="a.tif", subset=lambda chosen: SimpleNamespace(chosen=chosen),
+    )  # fmt: skip
+    expected: Any = SimpleNamespace(bands=[names[band - 1] for band in bands])
+    with caplog.at_level("INFO"):
+        assert _choose_bands(layer, expected).chosen == bands  # type: ignore[attr-defined]
+    assert bool(caplog.messages)
+    layer.band_names, layer.bands, layer.count = ["B04", "B03", "B02"], [1, 2, 3], 3
+    caplog.clear()
+    expected.bands = [("B4", "B3", "B2")[band - 1] for band in bands]
+    with caplog.at_level("INFO"):
+        assert _choose_bands(layer, expected).chosen == bands  # type: ignore[attr-defined]
+    assert bool(caplog.messages) is named
+
+
+def test_the_area_of_an_extract_is_that_of_all_its_folders(tmp_path: Path) -> None:
+    def folder_of(left: int) -> str:
+        ring = " ".join(f"{x},{y}" for x, y in ((left, 0), (left + 1, 0), (left + 1, 1), (left, 1), (left, 0)))
+        return f"<Folder><name>f{left}</name><Placemark><Polygon><outerBoundaryIs><LinearRing><coordinates>{ring}</coordinates></LinearRing></outerBoundaryIs></Polygon></Placemark></Folder>"  # fmt: skip
+
+    for lefts, east in (((0,), 1), ((0, 5), 6)):
+        folders = "".join(map(folder_of, lefts))
+        path = tmp_path / f"{east}.kml"
+        path.write_text(f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document>{folders}</Document></kml>', "utf-8")
+        assert read_area(path).total_bounds.tolist() == [0, 0, east, 1]
+
+
+@pytest.mark.parametrize(("collars", "word"), [("data", "counts_as_data"), ("by_job", "taken_as_unseen"), ("here", "taken_as_unseen")])  # fmt: skip
+def test_gaps_of_one_band_are_unseen_unless_they_count_as_data(
+    collars: Any, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "undeclared_in_bands", lambda _: (images.UndeclaredBand(0, "nir", 0.0, 0.2),))
+    layer: Any = SimpleNamespace(source="a.tif")
+    (finding,) = images._band_findings(layer, Door.of_image("post", collars=collars))
+    assert finding.values["taken"].key == word
+
+
+@pytest.mark.parametrize(
+    ("run", "refines", "by_class"),
+    [(None, False, False), ("run", False, True), ("run", True, False), (None, True, False)],
+)
+def test_the_classes_of_a_network_are_the_change_unless_its_scores_are_refined(
+    run: str | None, refines: bool, by_class: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class DoneError(Exception):
+        """Ends the job once the scores are made."""
+
+    taken: list[Any] = []
+
+    def scores(*_: Any, classes: Any) -> None:
+        taken.append(classes)
+        raise DoneError
+
+    monkeypatch.setattr(products, "covers_of", lambda *_: None)
+    monkeypatch.setattr(products, "change_scores", scores)
+    monkeypatch.setattr(products.Layer, "open", lambda path: path.name)
+    measured: Any = SimpleNamespace(run=SimpleNamespace(legend=None, folder="run"))
+    pair, options, event = SimpleNamespace(run=run), SimpleNamespace(refines=refines), None
+    with pytest.raises(DoneError):
+        products.draw_change(pair, measured, Path("run"), Path("out"), options, event)  # type: ignore[arg-type]
+    assert taken == [products.LABELS if by_class else None]

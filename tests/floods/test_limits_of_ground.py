@@ -242,7 +242,7 @@ def test_crowns_within_fifteen_metres_of_muddy_water_may_hide_more_of_it(
     labels = Layer.open(np.full((1, 20, 100), DRY, np.uint8))
 
     chance = np.zeros((20, 100))
-    chance[:, :20] = 1
+    chance[:, :20], chance[:, 60:65], chance[:, 70:75] = 1, 0.1, 0.09
     monkeypatch.setattr(mud, "first_by_appearance", lambda _: "pre")
     monkeypatch.setattr(mud, "crowns", lambda image: image[0] > 0)
 
@@ -264,4 +264,5 @@ def test_crowns_within_fifteen_metres_of_muddy_water_may_hide_more_of_it(
     row = found.read()[0][0, 10]
     assert (row[:20] == FLOOD).all()
     assert (row[20:35] == NOT_SEEN).all(), "up to 15 pixels of a metre from the last wet one"
-    assert (row[35:] == DRY).all()
+    assert (row[60:65] == NOT_SEEN).all(), "ground that may be mud"
+    assert (np.delete(row[35:], slice(25, 30)) == DRY).all()

@@ -150,6 +150,7 @@ def test_the_raster_is_what_arrays_give_tile_by_tile(tmp_path, monkeypatch):
     assert measured.median == pytest.approx(0.7, abs=0.02)
     assert measured.card is None
     assert Layer.open(tmp_path / "out.tif").band_names == ["coherence"]
+    assert "SYNTHETIC" not in Layer.open(tmp_path / "out.tif").tags
 
 
 def test_real_and_imaginary_part_in_two_bands_are_read_and_intensities_refused(tmp_path):
