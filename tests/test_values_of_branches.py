@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import xarray
 from pyproj import CRS
+from pyproj.crs import CompoundCRS
 
+from deepnets4eo.cards import Legend
 from deepnets4eo.catalogues import plan as plans
 from deepnets4eo.catalogues.search import _Walk
 from deepnets4eo.change import products
+from deepnets4eo.evaluation.sampled.estimates import estimate_difference
 from deepnets4eo.floods.recognition import write_without_flood
 from deepnets4eo.floods.spectrum import index_odds
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.formats.category_legend import _rows
 from deepnets4eo.formats.tagged_limits import _same
+from deepnets4eo.formats.xarray_words import _wavelengths
 from deepnets4eo.osm.reading import read_area
-from deepnets4eo.points.files.las_crs import _is_elsewhere
+from deepnets4eo.points.files.las_crs import _is_elsewhere, _with
+from deepnets4eo.points.files.waveforms import _stated
+from deepnets4eo.points.labelling import LabelJob
 from deepnets4eo.prediction import part_jobs
 from deepnets4eo.prediction.preparation import _choose_bands
 from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as import images
 from deepnets4eo.read_as.assessment import Door
+from deepnets4eo.segmenters.hub import _describe
 from deepnets4eo.training import alike
 
 
@@ -186,3 +196,77 @@ def test_the_classes_of_a_network_are_the_change_unless_its_scores_are_refined(
     with pytest.raises(DoneError):
         products.draw_change(pair, measured, Path("run"), Path("out"), options, event)  # type: ignore[arg-type]
     assert taken == [products.LABELS if by_class else None]
+
+
+@pytest.mark.parametrize(
+    ("vertical", "added"),
+    [("EPSG:5773", True), ('VERT_CS["h",VERT_DATUM["d",2005],UNIT["metre",1]]', False), ('VERT_CS["h",VERT_DATUM["d",2005],UNIT["foot",0.3048]]', True)],
+)  # fmt: skip
+def test_heights_of_another_record_are_added_if_they_state_a_datum_or_another_unit(vertical: str, added: bool) -> None:
+    horizontal = CRS("EPSG:32631")
+    other = CompoundCRS("both", [horizontal, CRS(vertical)])
+    found = _with(horizontal, other, (500_000.0, 5_000_000.0), "a.las")
+    assert found.is_compound is added
+    assert found.sub_crs_list[:1] == ([horizontal] if added else [])
+
+
+@pytest.mark.parametrize(("first", "second", "limit"), [(60, 0, 1.0), (0, 60, -1.0)])
+def test_a_difference_of_two_maps_is_within_the_whole_map(first: int, second: int, limit: float) -> None:
+    found = estimate_difference(first, second, 0, 0, 1.0)
+    assert found.difference == limit
+    assert (found.high if limit > 0 else found.low) == limit
+    assert -1 <= found.low <= found.high <= 1
+
+
+@pytest.mark.parametrize("quantity", [None, "height, m"])
+def test_the_page_of_a_model_lists_a_channel_for_each_class_and_quantity(quantity: str | None) -> None:
+    legend = MagicMock(classes=[SimpleNamespace(name="roof", value=3)], quantity=quantity)
+    network = SimpleNamespace(describe=lambda: {"network": {"name": "A network"}}, kind="network")
+    run = MagicMock(legend=legend, segmenter=network, inputs=SimpleNamespace(layers={"image": SimpleNamespace(bands=("red", "nir"))}), card={"notes": {}})  # fmt: skip
+    page = _describe(run)
+    assert "- `image`: red, nir" in page
+    assert "- channel 0: roof (label 3)" in page
+    assert ("- channel 1: height, m" in page) is (quantity is not None)
+    assert "- channel 1: None" not in page
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_probabilities_of_points_are_stored_in_hundredths(replace: bool) -> None:
+    legend = Legend.load("change")
+    work: Any = SimpleNamespace(labeller=SimpleNamespace(legend=legend), options=SimpleNamespace(replace=replace))
+    found = LabelJob._additions(work)
+    assert [(one.name, one.scale) for one in found.dimensions] == [("pred_class", 1), ("pred_prob", 0.01), ("entropy", 0.01), ("propagated", 1)]  # fmt: skip
+    assert (found.highest_code, found.predicted) == ((max(legend.values), True) if replace else (0, False))
+
+
+@pytest.mark.parametrize(
+    ("minor", "encoding", "start", "packets", "found"),
+    [
+        (3, 2, 300, 15, (2, 300, 75)), (3, 2, 300, 16, (2, 300, 0)), (3, 2, 316, 0, (2, 0, 0)), (3, 2, 315, 0, (2, 315, 60)),
+        (3, 2, 0, 0, (2, 0, 0)), (3, 4, 300, 15, (4, 0, 0)), (2, 2, 300, 15, (0, 0, 0)),
+    ],
+)  # fmt: skip
+def test_waveforms_are_within_a_file_if_it_is_long_enough(
+    minor: int, encoding: int, start: int, packets: int, found: tuple[int, ...], tmp_path: Path
+) -> None:
+    """A file of 375 bytes; the record begins with 60 bytes, of which 8 from the 20th on state how many follow."""
+    content = bytearray(375)
+    struct.pack_into("<H", content, 6, encoding)
+    content[25] = minor
+    struct.pack_into("<Q", content, 227, start)
+    if start:
+        struct.pack_into("<Q", content, start + 20, packets)
+    path = tmp_path / "a.las"
+    path.write_bytes(content)
+    assert _stated(path) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "found"),
+    [("wavelength", [0.45, 0.6], [450, 600]), ("wavelength_nm", [450, 600], [450, 600]), ("wavelength_nm", [0.45, 0.6], [None, None])],
+)  # fmt: skip
+def test_a_coordinate_of_wavelengths_is_in_the_unit_of_its_name(
+    name: str, values: list[float], found: list[float | None]
+) -> None:
+    array = xarray.DataArray(np.zeros((2, 3, 3)), dims=("band", "y", "x"), coords={name: ("band", values)})
+    assert _wavelengths(array, "band", 2) == found
