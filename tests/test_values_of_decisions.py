@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,18 +25,20 @@ from deepnets4eo.damage.decision.fit_model import _most_outside, reliable_limit
 from deepnets4eo.damage.decision.inundation import _is_everywhere
 from deepnets4eo.damage.decision.order import require_order, require_two_pictures
 from deepnets4eo.damage.decision.reliability import _between, _site_shift, _spread
-from deepnets4eo.damage.decision.site_fit import UNKNOWN_SITE, SiteShift, fit_site_shift
-from deepnets4eo.damage.decision.two_views import _network_log_odds
+from deepnets4eo.damage.decision.site_fit import UNKNOWN_SITE, ShareEstimate, SiteShift, fit_site_shift
+from deepnets4eo.damage.decision.two_views import FoundAgain, _network_log_odds
 from deepnets4eo.damage.evidences import shakemap
 from deepnets4eo.damage.review import teaching
 from deepnets4eo.damage.review.page import MEANINGS
 from deepnets4eo.damage.review.regression import Side
+from deepnets4eo.damage.review.sample import draw_sample
 from deepnets4eo.damage.review.taught_map import language_of
 from deepnets4eo.damage.site.work import step_progress
-from deepnets4eo.damage.structure import unbuilt
+from deepnets4eo.damage.structure import roofs, unbuilt
 from deepnets4eo.damage.table.vocabulary import LOOKS
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
+from deepnets4eo.outputs import EventInfo
 from deepnets4eo.rasters import Layer
 
 
@@ -314,3 +317,52 @@ def test_an_assistant_names_paths_of_1024_letters_and_circles_on_the_earth(tmp_p
     for radius_m, message in ((20_004_000, "does not exist"), (20_004_001, "no circle on the Earth")):
         with pytest.raises(InputError, match=message):
             Tools(folders).buildings_near("map", 10, 50, radius_m)
+
+
+@pytest.mark.parametrize(("low", "named"), [(0.34, False), (0.35, True)])
+def test_damage_of_more_than_a_third_contradicts_an_earthquake_which_damaged_a_fifth_at_most(
+    low: float, named: bool
+) -> None:
+    buildings: Any = SimpleNamespace(assessed=np.ones(100, bool))
+    share = ShareEstimate(0.5, "estimated", (low, 0.7))
+    found = FoundAgain(np.zeros(100, bool), np.full(100, np.nan), leaning=False)
+    findings = found.findings(buildings, EventInfo(name="Earthquake"), share)
+    assert [finding.code for finding in findings] == ["no_earthquake_in_images"] * named
+    assert [finding.values for finding in findings] == [{"low": 100 * low, "assessed": 100, "share": 0.2}] * named
+
+
+@pytest.mark.parametrize(
+    ("leaning", "again", "ruins", "two_views"),
+    [(True, 12, 4, True), (True, 12, 5, False), (True, 10, 0, True), (True, 9, 0, False), (False, 12, 0, False)],
+)
+def test_ten_roofs_found_again_of_which_a_third_are_ruins_show_two_views(
+    leaning: bool, again: int, ruins: int, two_views: bool
+) -> None:
+    rows = np.arange(20)
+    assert FoundAgain(rows < again, np.where(rows < ruins, 0.5, 0.49), leaning).two_views is two_views
+
+
+def test_a_roof_found_again_divides_the_odds_of_damage_by_fourteen() -> None:
+    """2 of 50 damaged roofs and 231 of 413 standing ones are found again: 0.04 / 0.5593 = 0.07152."""
+    even = np.array([[0.25, 0.25, 0.25, 0.25], [0.1, 0.1, 0.4, 0.4]])
+    weighed = FoundAgain(np.array([True, True]), np.zeros(2), leaning=True).weigh(even)
+    assert weighed[:, 2:].sum(axis=1) == pytest.approx([0.07152 / 1.07152, 4 * 0.07152 / (1 + 4 * 0.07152)], abs=1e-4)
+
+
+@pytest.mark.parametrize(("gsd_m", "reach_px"), [(1.0, 12), (0.5, 25), (0.3, 25)])
+def test_leaning_roofs_are_looked_for_up_to_twelve_metres_and_a_half(
+    gsd_m: float, reach_px: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+    monkeypatch.setattr(roofs, "_search", lambda _, reach: (searched.append(reach), (None, np.zeros(2), 0.0))[1])
+    views: Any = SimpleNamespace(working_grid=SimpleNamespace(gsd_m=gsd_m))
+    assert roofs.find_roofs(views) is None
+    assert searched == [reach_px]
+
+
+def test_a_sample_is_drawn_by_the_same_seed_unless_another_is_given() -> None:
+    table = gpd.GeoDataFrame(
+        {"status": "assessed", "damage_prob": np.linspace(0, 1, 60)}, geometry=small_houses(60), crs="EPSG:32633"
+    )
+    first, same, other = (draw_sample(table, 20, **how).rows.tolist() for how in ({}, {"seed": 0}, {"seed": 1}))
+    assert first == same != other

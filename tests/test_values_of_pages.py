@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from affine import Affine
 
 from deepnets4eo.cli.review import review_raster
+from deepnets4eo.damage.products import plots, sheet
 from deepnets4eo.damage.products.sheet import _layout
 from deepnets4eo.display.figures import FigureStyle, make_axes
 from deepnets4eo.errors import InputError
@@ -155,3 +159,37 @@ def test_figures_have_sides_of_six_inches_and_two_more_for_a_key() -> None:
     for axes, size in ((make_axes(), [6, 6]), (make_axes(None, FigureStyle.with_key_in), [8, 6])):
         assert axes.get_figure().get_size_inches().tolist() == size  # type: ignore[union-attr]
         plt.close("all")
+
+
+def test_all_pixels_of_small_images_count_in_their_brightness() -> None:
+    values = np.array([[[0, 100], [40, 40]]])
+    found = panels.stretch_of(values, np.array([[True, True], [False, False]]))
+    assert found.ravel().tolist() == pytest.approx([0.5, 99.5])
+    found = panels.stretch_of(values, np.ones((2, 2), bool))
+    assert found.ravel().tolist() == pytest.approx([0.6, 99.1])
+
+
+@pytest.mark.parametrize(("buildings", "width"), [(499, 1.6), (500, 0.6)])
+def test_outlines_of_five_hundred_buildings_are_thin(
+    buildings: int, width: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths: list[float] = []
+    monkeypatch.setattr(gpd.GeoSeries, "plot", lambda _, **how: widths.append(how["linewidth"]))
+    monkeypatch.setattr(plots, "add_key", lambda axes, _: axes)
+    axes: Any = SimpleNamespace(get_xlim=lambda: (0, 1), get_ylim=lambda: (0, 1), set=lambda **_: None)
+    image: Any = SimpleNamespace(plot=lambda *_, **__: None, grid=SimpleNamespace(crs=None))
+    grades = pd.Series(["destroyed"] * buildings)
+    table = SimpleNamespace(counts=lambda: {"destroyed": buildings}, classes=grades, shown_classes=["destroyed"])
+    frame = gpd.GeoDataFrame(geometry=shapely.box(np.arange(buildings), 0, np.arange(buildings) + 1, 1))
+    content: Any = SimpleNamespace(buildings=frame, table=table, synthetic=False)
+    plots.plot_content(content, image, axes, 9)
+    assert widths == [width]
+
+
+def test_a_sheet_has_room_for_three_cautions_and_what_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "_in_words", lambda _, finding: finding)
+    monkeypatch.setattr(sheet, "caveats", lambda _: ["b"])
+    page: Any = SimpleNamespace(say=lambda text: text)
+    cautions: Any = list("123456")
+    lines = sheet._words_below(page, None, cautions)  # type: ignore[arg-type]
+    assert [text for text, _, _ in lines] == ["1", "2", "3", "Read this before use: b"]

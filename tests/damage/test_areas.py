@@ -122,6 +122,7 @@ def test_a_house_on_the_line_between_areas_is_in_one_of_them():
         ({"POPULATION": [900, 300, 100], "zone_nr": [12, 11, 10]}, ["12", "11", "10"]),
         ({"density": [2.5, 1.0, 3.0], "area_m2": [9, 8, 7], "pop2020": [3, 1, 2]}, ["1", "2", "3"]),
         ({"NAME": ["a", "a", "b"], "COUNTYFP": [30, 20, 10]}, ["30", "20", "10"]),
+        ({"rank": [3, 2, 1], "zone_id": [12, 11, 10]}, ["12", "11", "10"]),
         ({"code": pd.array([7, None, 5], "Int64")}, ["7", "2", "5"]),
         ({"code": pd.Series([9, 8, 7], dtype=object), "seen": [True, False, True]}, ["9", "8", "7"]),
     ],
@@ -129,6 +130,13 @@ def test_a_house_on_the_line_between_areas_is_in_one_of_them():
 def test_areas_are_named_by_text_or_codes_that_differ(columns, names):
     boxes = districts((0, 0, 1, 1), (1, 0, 2, 1), (2, 0, 3, 1)).geometry
     assert read_areas(gpd.GeoDataFrame(columns, geometry=boxes))["area"].tolist() == names
+
+
+@pytest.mark.parametrize(("different", "by_name"), [(9, True), (8, False)])
+def test_names_that_differ_in_nine_tenths_of_the_rows_are_kept(different, by_name):
+    boxes = districts(*((left, 0, left + 1, 1) for left in range(10))).geometry
+    columns = {"NAME": [f"a{min(row, different - 1)}" for row in range(10)], "zone_id": range(20, 30)}
+    assert (read_areas(gpd.GeoDataFrame(columns, geometry=boxes))["area"][0] == "a0") is by_name
 
 
 def test_keys_of_rows_name_areas_that_have_nothing_else():

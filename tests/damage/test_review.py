@@ -258,7 +258,7 @@ def test_a_folder_without_a_map_is_refused(tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize(("answered", "skipped"), [([], 0), ([7], 0), ([7, 3], 0), ([3], 1), ([7, 9], 1), ([5], 3)])
 def test_looks_before_the_last_answer_without_one_count_as_skipped(answered: list[int], skipped: int) -> None:
-    sample = Sample(np.array([7, 3, 9, 5]), np.zeros(10, int), np.zeros(10), np.ones(10))
+    sample = Sample(np.array([7, 3, 9, 5]), np.zeros(10, int), np.zeros(10), np.ones(10), 0)
     assert answers._skipped(sample, dict.fromkeys(answered, "destroyed")) == skipped
 
 

@@ -156,6 +156,19 @@ def test_scores_and_descriptors_of_superpoint_equal_a_second_computation(random_
         torch.testing.assert_close(vector, mixed / mixed.norm(), rtol=1e-4, atol=1e-5)
 
 
+def test_superpoint_takes_2048_points_of_an_image(random_superpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from deepnets4eo.registration.superpoint_network import SuperPoint
+
+    asked: list[int] = []
+    none = torch.empty((0, 2)), torch.empty((0, 256))
+    monkeypatch.setattr(SuperPoint, "find_points", lambda _, image, most: (asked.append(most), none)[1])
+    image = np.zeros((16, 16), np.float32)
+    assert len(superpoint(random_superpoint)(image, image)[0]) == 0
+    assert asked == [2048, 2048]
+
+
 def test_superpoint_refuses_weights_of_another_network_and_says_which(random_superpoint: Path) -> None:
     from safetensors.torch import load_file, save_file
 

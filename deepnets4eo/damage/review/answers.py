@@ -112,7 +112,7 @@ class Filled:
     answers: dict[int, str]
     looks: int
     seed: int | None
-    likeliest: int = 0
+    likeliest: int
 
     @property
     def sample(self) -> Sample | None:

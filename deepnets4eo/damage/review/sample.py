@@ -40,7 +40,7 @@ class Sample:
     stratum: Indices
     prob: Floats
     area_m2: Floats
-    likeliest: int = 0
+    likeliest: int
 
 
 def draw_sample(buildings: gpd.GeoDataFrame, looks: int = LOOKS, seed: int = 0, likeliest: int | None = None) -> Sample:
