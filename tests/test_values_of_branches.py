@@ -20,6 +20,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.catalogues import plan as plans
 from deepnets4eo.catalogues.search import _Walk
 from deepnets4eo.change import products
+from deepnets4eo.change.transitions import Transitions
 from deepnets4eo.evaluation.sampled.estimates import estimate_difference
 from deepnets4eo.floods.recognition import write_without_flood
 from deepnets4eo.floods.spectrum import index_odds
@@ -270,3 +271,8 @@ def test_a_coordinate_of_wavelengths_is_in_the_unit_of_its_name(
 ) -> None:
     array = xarray.DataArray(np.zeros((2, 3, 3)), dims=("band", "y", "x"), coords={name: ("band", values)})
     assert _wavelengths(array, "band", 2) == found
+
+
+def test_the_headline_of_transitions_is_what_does_not_keep_its_class() -> None:
+    hectares = np.array([[10.0, 2.5], [1.25, 20.0]])
+    assert Transitions(("a", "b"), hectares, hectares, hectares, "none").headline().startswith("3.75 ha")
