@@ -94,6 +94,7 @@ def test_a_histogram_leaves_out_a_thousandth_at_either_end_and_gaps() -> None:
     assert _histogram([np.full(5, np.nan)]).counts.sum() == 0
     flat = _histogram([np.full(7, 3.0)])
     assert (flat.counts[0], flat.counts[1:].sum()) == (7, 0)
+    assert flat.centres[[0, -1]] == pytest.approx([3 + 1 / 512, 4 - 1 / 512])
 
 
 def grid_of(rows: int, cols: int, crs: str | None = UTM) -> GeoBox:

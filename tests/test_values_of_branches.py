@@ -21,6 +21,8 @@ from deepnets4eo.catalogues import plan as plans
 from deepnets4eo.catalogues.search import _Walk
 from deepnets4eo.change import products
 from deepnets4eo.change.transitions import Transitions
+from deepnets4eo.errors import LabelError
+from deepnets4eo.evaluation import scoring
 from deepnets4eo.evaluation.sampled.estimates import estimate_difference
 from deepnets4eo.floods.recognition import write_without_flood
 from deepnets4eo.floods.spectrum import index_odds
@@ -276,3 +278,28 @@ def test_a_coordinate_of_wavelengths_is_in_the_unit_of_its_name(
 def test_the_headline_of_transitions_is_what_does_not_keep_its_class() -> None:
     hectares = np.array([[10.0, 2.5], [1.25, 20.0]])
     assert Transitions(("a", "b"), hectares, hectares, hectares, "none").headline().startswith("3.75 ha")
+
+
+@pytest.mark.parametrize(
+    ("own", "in_tags", "is_prediction", "named"),
+    [(False, True, True, True), (True, True, True, False), (False, False, True, False), (False, True, False, False)],
+)
+def test_a_prediction_with_classes_of_its_own_is_scored_without_another_legend(
+    own: bool, in_tags: bool, is_prediction: bool, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    legend, made = Legend.load("change"), []
+    layer = SimpleNamespace(source="a.tif", legend=legend if in_tags else None, other_legend_note=lambda _: None)
+
+    def reader(*_: Any) -> Any:
+        made.append(1)
+        if is_prediction or len(made) > 1:
+            raise LabelError("it has the value 9.")
+        return SimpleNamespace(hidden_note=None)
+
+    monkeypatch.setattr(scoring, "LabelReader", reader)
+    monkeypatch.setattr(scoring.LABELS.__class__, "open", lambda *_, **__: layer)
+    given = legend if own else None
+    protocol = SimpleNamespace(withheld=None, prediction_legend=given, reference_legend=given, reference_nodata=None, unknown_labels="error")  # fmt: skip
+    with pytest.raises(LabelError, match="it has the value 9") as refused:
+        scoring._open_readers("a.tif", "b.tif", SimpleNamespace(protocol=protocol, legend=legend, notes=[]))  # type: ignore[arg-type]
+    assert ("has classes of its own" in str(refused.value)) is named

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from deepnets4eo.floods import FloodOptions, mapper, thresholds
+from deepnets4eo.floods import FloodOptions, mapper, spectrum_date, thresholds
 from deepnets4eo.floods.layer_names import FIRST, POST
 from deepnets4eo.floods.mask_date import MaskDate
 from deepnets4eo.floods.radar import CROSS, LIKE
@@ -87,3 +87,16 @@ def test_a_valley_counts_as_it_is_between_modes_that_are_three_deviations_apart(
     found = find_water_threshold(np.zeros((128, 128), np.float32), "otsu", levels)
     assert found is not None
     assert (found.value, found.measured) == (value, measured)
+
+
+def test_a_pixel_is_between_land_and_water_by_the_mean_of_its_indices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without two modes land is −0.5 and water 0.5; modes that are closer than 0.1 count as 0.1 apart."""
+    far, near = (SimpleNamespace(classes=SimpleNamespace(means=np.array(means))) for means in ((0.6, -0.2), (0.05, 0.0)))  # fmt: skip
+    for values, modes, expected in (
+        ({"ndwi": 0.25}, {"ndwi": None}, 0.75), ({"ndwi": 0.2}, {"ndwi": far}, 0.5), ({"ndwi": 0.05}, {"ndwi": near}, 0.5),
+        ({"ndwi": 0.25, "mndwi": 0.2}, {"ndwi": None, "mndwi": far}, 0.625),
+    ):  # fmt: skip
+        indices = {name: np.full((2, 2), value, np.float32) for name, value in values.items()}
+        monkeypatch.setattr(spectrum_date, "water_indices", lambda _, indices=indices: (indices, None))
+        date: Any = SimpleNamespace(thresholds=modes, _named=lambda _: {})
+        np.testing.assert_allclose(SpectrumDate._towards_water(date, np.zeros((1, 2, 2))), np.full((2, 2), expected), rtol=1e-5)  # fmt: skip
