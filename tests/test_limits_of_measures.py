@@ -51,7 +51,7 @@ def test_what_only_one_image_shows_is_not_compared_and_nothing_is_no_equality() 
     assert not _same_values(Layer.open(first, nodata=0), Layer.open(second, nodata=0)), "a tenth of what is in both"
 
 
-@pytest.mark.parametrize(("negative", "is_complex"), [(0.24, False), (0.26, True), (0.74, True), (0.76, False)])
+@pytest.mark.parametrize(("negative", "is_complex"), [(0.25, False), (0.26, True), (0.74, True), (0.75, False)])
 def test_two_bands_are_complex_if_a_quarter_of_each_is_on_either_side_of_zero(
     negative: float, is_complex: bool, tmp_path: Any
 ) -> None:

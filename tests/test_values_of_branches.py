@@ -20,6 +20,7 @@ from deepnets4eo.cards import Legend
 from deepnets4eo.catalogues import plan as plans
 from deepnets4eo.catalogues.search import _Walk
 from deepnets4eo.change import products
+from deepnets4eo.change.page import headline
 from deepnets4eo.change.transitions import Transitions
 from deepnets4eo.errors import LabelError
 from deepnets4eo.evaluation import scoring
@@ -303,3 +304,14 @@ def test_a_prediction_with_classes_of_its_own_is_scored_without_another_legend(
     with pytest.raises(LabelError, match="it has the value 9") as refused:
         scoring._open_readers("a.tif", "b.tif", SimpleNamespace(protocol=protocol, legend=legend, notes=[]))  # type: ignore[arg-type]
     assert ("has classes of its own" in str(refused.value)) is named
+
+
+@pytest.mark.parametrize(("interval", "limited"), [([2.0, 4.0], True), (None, False)])
+def test_the_headline_of_a_change_map_states_what_its_range_does_not_include(
+    interval: list[float] | None, limited: bool
+) -> None:
+    area = {"changed_ha": 3.0, "changed_ha_interval": interval, "seen_ha": 9.0}
+    expected = (
+        "3.00 ha (2.00–4.00) changed; the range does not include errors of the map" if limited else "3.00 ha changed"
+    )
+    assert headline({"area": area}) == expected
