@@ -114,6 +114,8 @@ def _write_half(path: Path, out: Path, number: int) -> None:
             half.write(file.read(window=window))
             half.descriptions, half.units = file.descriptions, tuple(unit or "" for unit in file.units)
             half.scales, half.offsets = file.scales, file.offsets
+            for band in file.indexes:
+                half.update_tags(band, **file.tags(band))
             half.update_tags(**{key: text for key, text in file.tags().items() if key != "AREA_OR_POINT"})
             if rasterio.enums.ColorInterp.palette in colours:
                 half.write_colormap(1, file.colormap(1))
@@ -203,6 +205,10 @@ def make_place(folder: Path) -> Place:
     write("collar.tif", collar, NAMES)
     write("interpreted.tif", usual[[2, 1, 0, 3]], photometric="RGB")
     write("interpreted_before.tif", _image(0)[[2, 1, 0, 3]], photometric="RGB")
+    for name, values in (("by_wavelength.tif", usual), ("by_wavelength_before.tif", _image(0))):
+        with rasterio.open(write(name, values[[2, 1, 0, 3]], photometric="MINISBLACK"), "r+") as file:
+            for band, length in enumerate((665, 560, 490, 842), start=1):
+                file.update_tags(band, wavelength=str(length), wavelength_units="nm")
     height_band = np.concatenate([usual[:3].astype(np.float32), HEIGHTS[None] / 0.3048])
     with rasterio.open(write("height_band.tif", height_band, ("blue", "green", "red", "height")), "r+") as file:
         file.units = ("", "", "", "ft")

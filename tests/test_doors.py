@@ -344,15 +344,18 @@ def test_every_guard_has_a_file_and_every_file_a_door() -> None:
 
 
 @pytest.mark.parametrize("form", ["file", "tiles"])
-def test_bands_that_state_their_colours_are_read_in_the_order_of_the_run(form: str, place: Place, caplog: Any) -> None:
-    """By names in the run and colour interpretation in the scene, and the other way round."""
+@pytest.mark.parametrize("stated", ["interpreted.tif", "by_wavelength.tif"])
+def test_bands_that_state_their_colours_are_read_in_the_order_of_the_run(
+    stated: str, form: str, place: Place, caplog: Any
+) -> None:
+    """By names in the run and colour interpretation or wavelengths in the scene, and the other way round."""
     usual = Layer.open(place.path("image.tif")).read()[0]
     with caplog.at_level(logging.WARNING):
-        files = {"image": place.in_form("interpreted.tif", form), "dsm": place.path("dsm.tif")}
+        files = {"image": place.in_form(stated, form), "dsm": place.path("dsm.tif")}
         opened = open_scene(files, place.run)
     assert "its colours in another order" in caplog.text
     np.testing.assert_array_equal(opened.layers["image"].read()[0], usual)
-    scene = Scene.open(image=place.path("interpreted.tif"), labels=place.path("labels.tif"))
+    scene = Scene.open(image=place.path(stated), labels=place.path("labels.tif"))
     run = PixelClassifier(LogisticRegression(max_iter=5), InputSpec.measure([scene], ["image"]), LEGEND).fit(
         [scene], max_pixels=200
     )
@@ -362,16 +365,18 @@ def test_bands_that_state_their_colours_are_read_in_the_order_of_the_run(form: s
 
 
 @pytest.mark.parametrize("entrance", ["change, pre", "series"])
-def test_dates_of_two_colour_orders_are_compared_in_one(entrance: str, place: Place, caplog: Any) -> None:
+@pytest.mark.parametrize("stated", ["interpreted_before.tif", "by_wavelength_before.tif"])
+def test_dates_of_two_colour_orders_are_compared_in_one(stated: str, entrance: str, place: Place, caplog: Any) -> None:
     with caplog.at_level(logging.WARNING):
-        opened = DOORS[entrance].open(place, place.path("interpreted_before.tif"))
+        opened = DOORS[entrance].open(place, place.path(stated))
     assert "its colours in another order" in caplog.text
     assert opened.layer is not None
     np.testing.assert_array_equal(opened.layer.read()[0], Layer.open(place.path("pre.tif")).read()[0])
 
 
-def test_scenes_of_two_colour_orders_are_not_learnt_from_together(place: Place) -> None:
-    names = ("image.tif", "interpreted.tif")
+@pytest.mark.parametrize("stated", ["interpreted.tif", "by_wavelength.tif"])
+def test_scenes_of_two_colour_orders_are_not_learnt_from_together(stated: str, place: Place) -> None:
+    names = ("image.tif", stated)
     scenes = [{"name": name, "image": place.path(name), "labels": place.path("labels.tif")} for name in names]
     split = make_split(open_scenes(DataSection(scenes=tuple(scenes)), ["image"], LEGEND), DataSection(split="scenes"))
     with raises_naming(InputError, "blue, green, red", "red, green, blue"):

@@ -111,7 +111,7 @@ def _by_wavelength(layer: Layer, names: Sequence[str]) -> list[int] | None:
 
 
 def _order_by_colours(layer: Layer, expected: LayerInput) -> Layer:
-    """Return the bands in the order of training if both state red, green and blue, one of them by colour interpretation."""
+    """Return the bands in the order of training if both state red, green and blue, one of them not by names."""
     order = order_by_colours(expected.colour_positions, len(expected.bands), layer.colour_positions, layer.count)
     if order is None or order == list(range(layer.count)):
         return layer

@@ -85,8 +85,14 @@ def band_keys(names: Sequence[str], colours: Sequence[str] | None) -> tuple[str,
     return keys if len(set(keys)) == len(keys) else ()
 
 
-def colour_positions(names: Sequence[str], colours: Sequence[str] | None) -> dict[str, int]:
-    """Return role → index of red, green and blue, by names or, without meaningful names, by colour interpretation; {} unless all are known.
+MOST_OF_SCENES = 16  # bands of WorldView-3, the most of satellites whose bands are not a spectrum
+
+
+def colour_positions(
+    names: Sequence[str], colours: Sequence[str] | None, wavelengths_nm: Floats | None = None
+) -> dict[str, int]:
+    """Return role → index of red, green and blue, by names or, without meaningful names, by colour interpretation, else wavelengths; {} unless
+    all are known. Wavelengths of cubes do not count: several of their bands are red.
 
     >>> colour_positions(["blue", "green", "red", "nir"], None), colour_positions(["band_1", "band_2", "band_3"], ["red", "green", "blue"])
     ({'red': 2, 'green': 1, 'blue': 0}, {'red': 0, 'green': 1, 'blue': 2})
@@ -94,13 +100,18 @@ def colour_positions(names: Sequence[str], colours: Sequence[str] | None) -> dic
     {}
     >>> colour_positions(["band_1", "band_2", "band_3", "nir"], ["red", "green", "blue", "undefined"])
     {'red': 0, 'green': 1, 'blue': 2}
+    >>> colour_positions(["band_1", "band_2", "band_3", "band_4"], None, np.array([842.0, 665, 560, 490]))
+    {'red': 1, 'green': 2, 'blue': 3}
     """
     roles = spectral_roles(names)
     if not {*COLOURS} <= roles.keys():
-        if colours is None or not {*COLOURS} <= {*colours}:
-            return {}
-        roles = {colour: list(colours).index(colour) for colour in COLOURS}
-        if not all(states_nothing(names[index], index + 1) for index in roles.values()):
+        if colours is not None and {*COLOURS} <= {*colours}:
+            roles = {colour: list(colours).index(colour) for colour in COLOURS}
+        else:
+            roles = roles_by_wavelength(wavelengths_nm if len(names) <= MOST_OF_SCENES else None)
+        if not {*COLOURS} <= roles.keys() or not all(
+            states_nothing(names[roles[colour]], roles[colour] + 1) for colour in COLOURS
+        ):
             return {}
     return {colour: roles[colour] for colour in COLOURS}
 

@@ -1,4 +1,4 @@
-"""The order of bands of two layers if one names its bands and the other states colours by interpretation."""
+"""The order of bands of two layers of which at most one names its bands, and others state colours by interpretation or wavelengths."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ log = logging.getLogger(__name__)
 
 
 def in_colour_order_of(layer: Layer, other: Layer) -> Layer:
-    """Return the bands in the order of another layer's, if both state red, green and blue and only one has names; warn of another order."""
-    names, other_names = (bool(colour_positions(entry.band_names, None)) for entry in (layer, other))
+    """Return the bands in the order of another layer's, if both state red, green and blue and not both by names; warn of another order."""
+    both_named = all(colour_positions(entry.band_names, None) for entry in (layer, other))
     order = order_by_colours(other.colour_positions, other.count, layer.colour_positions, layer.count)
-    if names == other_names or order is None or order == list(range(layer.count)):
+    if both_named or order is None or order == list(range(layer.count)):
         return layer
     log.warning(
-        "%s states its colours in another order than %s, one by names and one by colour interpretation: its bands are read in the order %s.",
+        "%s states its colours in another order than %s, by names, colour interpretation or wavelengths: its bands are read in the order %s.",
         layer.source, other.source, ", ".join(str(index + 1) for index in order),
     )  # fmt: skip
     return layer.subset([layer.bands[index] for index in order])

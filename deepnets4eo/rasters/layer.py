@@ -327,8 +327,8 @@ class Layer(OnGrid, WithSummary):
 
     @property
     def colour_positions(self) -> dict[str, int]:
-        """Return role → index, from 0, of red, green and blue among the bands read, by names or colour interpretation; {} unless all are known."""
-        return colour_positions(self.band_names, self.colour_roles)
+        """Return role → index, from 0, of red, green and blue among the bands read, see `colour_positions`; {} unless all are known."""
+        return colour_positions(self.band_names, self.colour_roles, self.wavelengths_nm)
 
     @property
     def shown_bands(self) -> list[int]:

@@ -377,9 +377,11 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
 
 
 def colours_of(layer: Layer) -> tuple[str, ...]:
-    """Return the colour interpretation of each band if it states where red, green and blue are, and names do not; else ()."""
-    by_names = colour_positions(layer.band_names, None)
-    return () if by_names or not layer.colour_positions else tuple(layer.colour_roles or ())
+    """Return the colour of each band if its interpretation or wavelengths state where red, green and blue are, and names do not; else ()."""
+    if colour_positions(layer.band_names, None) or not layer.colour_positions:
+        return ()
+    roles = dict(enumerate(layer.colour_roles or ["undefined"] * layer.count))
+    return tuple((roles | {index: colour for colour, index in layer.colour_positions.items()}).values())
 
 
 def _mean_and_deviation(values: Floats, far_spans: float) -> tuple[float, float]:

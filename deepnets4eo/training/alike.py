@@ -112,14 +112,14 @@ def _check_bands(layers: Sequence[Layer], names: Sequence[str], what: str) -> No
 
 
 def _check_colours(layers: Sequence[Layer], names: Sequence[str], what: str) -> None:
-    """Refuse scenes that state red, green and blue at other positions, by names or colour interpretation."""
+    """Refuse scenes that state red, green and blue at other positions, see `colour_positions`."""
     known = {number: layer.colour_positions for number, layer in enumerate(layers) if layer.colour_positions}
     for number, positions in known.items():
         first = next(iter(known))
         if positions != known[first]:
             raise InputError(
                 f"{what} has its colours in the order {', '.join(sorted(known[first], key=known[first].__getitem__))} in {names[first]} and "
-                f"{', '.join(sorted(positions, key=positions.__getitem__))} in {names[number]}, by names or colour interpretation. Write all files "
+                f"{', '.join(sorted(positions, key=positions.__getitem__))} in {names[number]}, by names, colour interpretation or wavelengths. Write all files "
                 "in one order (gdal_translate -b …), or correct the colour interpretation (rio edit-info --colorinterp …)."
             )
 
