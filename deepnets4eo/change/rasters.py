@@ -23,7 +23,9 @@ from deepnets4eo.tiling import Packed
 
 log = logging.getLogger(__name__)
 
-REFINEMENT = Diffusion(steps=Diffusion.few_steps)
+# As far as `Diffusion.few_steps` equal steps. On 12 pairs of LEVIR and DSIFN, F1 of change by CVA and IR-MAD is the same within .001, and
+# scores are out of their range by at most .23 before they are cut; by 1.6 and 5.5 with cycles of 7 and 9.
+REFINEMENT = Diffusion(steps=15, cycle=5)
 MAX_CHANGED_SHARE = 0.5  # share beyond which a map says more about the images than about the ground
 RANK = "score of change: it ranks pixels and is no probability"  # of methods without training
 FEW_CHANGED_PX = 10  # pixels: with fewer, a method without training may have found nothing but outlying values

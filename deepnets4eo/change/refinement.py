@@ -111,8 +111,8 @@ def refine_scores(
         )
     ranges = [grey_range(guide) for guide in guides]
     packed = Packed.tag in scores.tags and scores.dtype == np.uint8
-    spread = _diffuser(diffusion, device, workers)
     tiles = list(scores.blocks(tile_px))
+    spread = _diffuser(diffusion, device, workers, len(tiles))
     finished = RowJournal(Path(out))
     job = {"record": _record(scores, images, diffusion, tile_px, device).with_content().to_dict()}
     if resume and finished.load():
@@ -243,12 +243,12 @@ def to_grey(image: NDArray[np.generic], limits: NDArray[np.float32]) -> FloatIma
 Diffuser = Callable[[FloatImage, Sequence[FloatImage], Mask], FloatImage]
 
 
-def _diffuser(diffusion: Diffusion, device: str, workers: int) -> Diffuser:
+def _diffuser(diffusion: Diffusion, device: str, workers: int, tiles: int) -> Diffuser:
     """Return the function that diffuses a tile: on a GPU if there is one, else with NumPy."""
     chosen = device if device == "cpu" else choose(device, "float32").device
     if chosen == "cpu":
         return lambda scores, guides, valid: guided_anisotropic_diffusion(
-            scores, guides, diffusion=diffusion, valid=valid, workers=workers
+            scores, guides, diffusion=diffusion, valid=valid, workers=workers, tiles=tiles
         )
 
     return lambda scores, guides, valid: diffuse_on_device(
@@ -318,8 +318,8 @@ def diffuse_on_device(
         state, images = (torch.where(inside, values, torch.zeros_like(values)) for values in (state, images))
         between = [(inside[1:] & inside[:-1]).float(), (inside[:, 1:] & inside[:, :-1]).float()]
     with torch.inference_mode():
-        for _ in range(diffusion.steps):
-            flows = [_flows(state, images, axis, between[axis], diffusion) for axis in (0, 1)]
+        for rate in diffusion.rates:
+            flows = [_flows(state, images, axis, between[axis], rate, diffusion.edge_level) for axis in (0, 1)]
             for axis, (of_state, of_images) in enumerate(flows):
                 _move(state, of_state, axis)
                 _move(images, of_images, axis)
@@ -328,11 +328,11 @@ def diffuse_on_device(
 
 
 def _flows(
-    state: torch.Tensor, images: torch.Tensor, axis: int, between: torch.Tensor | float, diffusion: Diffusion
+    state: torch.Tensor, images: torch.Tensor, axis: int, between: torch.Tensor | float, rate: float, edge_level: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what each pixel receives from the next pixel along the axis: of scores (C, …), of guides (G, B, …)."""
     differences = images.diff(dim=2 + axis)
-    shares = diffusion.rate / (1 + (differences.abs().mean(dim=1) / diffusion.edge_level) ** 2) * between
+    shares = rate / (1 + (differences.abs().mean(dim=1) / edge_level) ** 2) * between
     return state.diff(dim=1 + axis) * shares.amin(dim=0), differences * shares[:, None]
 
 

@@ -57,8 +57,10 @@ def test_the_result_is_that_of_the_plain_scheme(pair, num_guides):
     np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("with_gaps", [False, True])
-def test_the_compiled_step_gives_the_same_bits(pair, monkeypatch, with_gaps):
+@pytest.mark.parametrize(
+    ("with_gaps", "options"), [(False, Diffusion(11)), (True, Diffusion(11)), (True, Diffusion(10, cycle=5))]
+)
+def test_the_compiled_step_gives_the_same_bits(pair, monkeypatch, with_gaps, options):
     pytest.importorskip("numba")
     guides, scores = pair
     valid = np.random.default_rng(1).random(scores.shape[1:]) < 0.9 if with_gaps else None
@@ -75,20 +77,36 @@ def test_the_compiled_step_gives_the_same_bits(pair, monkeypatch, with_gaps):
         part = np.s_[:, : shape[0], : shape[1]]
         seen = None if valid is None else valid[part[1:]]
         cut = scores[part], [guide[part] for guide in guides]
-        results.append(guided_anisotropic_diffusion(*cut, diffusion=Diffusion(11), valid=seen))
+        results.append(guided_anisotropic_diffusion(*cut, diffusion=options, valid=seen))
     assert diffusion._compiled() is not None
     for plainly, compiled in zip(results[::2], results[1::2], strict=True):
         assert plainly.tobytes() == compiled.tobytes()
 
 
-def test_bands_and_threads_do_not_change_a_bit(pair, monkeypatch):
+@pytest.mark.parametrize("options", [Diffusion(STEPS), Diffusion(10, cycle=5)])
+def test_bands_and_threads_do_not_change_a_bit(pair, monkeypatch, options):
     guides, scores = pair
-    whole = guided_anisotropic_diffusion(scores, guides, diffusion=Diffusion(STEPS), workers=1)
+    whole = guided_anisotropic_diffusion(scores, guides, diffusion=options, workers=1)
     monkeypatch.setattr("deepnets4eo.change.diffusion.BAND_ROWS", 11)
     monkeypatch.setattr("deepnets4eo.change.diffusion.BAND_STEPS", 3)
-    np.testing.assert_array_equal(
-        whole, guided_anisotropic_diffusion(scores, guides, diffusion=Diffusion(STEPS), workers=3)
+    np.testing.assert_array_equal(whole, guided_anisotropic_diffusion(scores, guides, diffusion=options, workers=3))
+
+
+def test_three_cycles_of_five_steps_end_where_thirty_equal_steps_do(pair):
+    guides, scores = pair
+    equal, cycles = (
+        guided_anisotropic_diffusion(scores, guides, diffusion=options)
+        for options in (Diffusion(30), Diffusion(15, cycle=5))
     )
+    assert np.abs(cycles - equal).mean() < 0.02 * np.abs(equal - scores).mean()
+    np.testing.assert_allclose(cycles.sum(axis=(1, 2), dtype=float), scores.sum(axis=(1, 2), dtype=float), rtol=1e-6)
+    assert Diffusion(3, rate=0.1, cycle=3).rates == pytest.approx([0.0526, 0.0818, 0.2656], abs=1e-4)  # 0.4 in all
+
+
+@pytest.mark.parametrize("cycle", [0, 4, 2.5])
+def test_cycles_that_steps_are_no_multiple_of_are_refused(cycle):
+    with raises_naming(InputError, f"cycle={cycle}", "15"):
+        Diffusion(15, cycle=cycle)
 
 
 def test_sum_and_range_of_the_scores_stay(pair):
@@ -142,11 +160,13 @@ def test_inputs_stay_as_they_are(pair):
     assert all(np.array_equal(one, two) for one, two in zip(before, (*guides, scores), strict=True))
 
 
-@pytest.mark.parametrize(("steps", "rate"), [(50, 0.04), (30, 0.24), (7, 0.1), (0, 0.2)])
-def test_the_reach_is_four_deviations_of_what_spreads_from_one_pixel(steps, rate):
+@pytest.mark.parametrize(
+    ("steps", "rate", "cycle"), [(50, 0.04, 1), (30, 0.24, 1), (7, 0.1, 1), (0, 0.2, 1), (15, 0.24, 5), (6, 0.2, 3)]
+)
+def test_the_reach_is_four_deviations_of_what_spreads_from_one_pixel(steps, rate, cycle):
     flat, point = np.zeros((1, 61, 61), np.float32), np.zeros((1, 61, 61), np.float32)
     point[0, 30, 30] = 1
-    options = Diffusion(steps=steps, rate=rate)
+    options = Diffusion(steps=steps, rate=rate, cycle=cycle)
     spread = guided_anisotropic_diffusion(point, [flat], diffusion=options)[0].astype(float)
     deviation = np.sqrt((spread.sum(axis=0) * (np.arange(61) - 30) ** 2).sum())
     assert 4 * deviation - 1e-3 <= options.reach_px < 4 * deviation + 1 + 1e-3
