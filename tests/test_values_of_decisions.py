@@ -324,7 +324,7 @@ def test_damage_of_more_than_a_third_contradicts_an_earthquake_which_damaged_a_f
     low: float, named: bool
 ) -> None:
     buildings: Any = SimpleNamespace(assessed=np.ones(100, bool))
-    share = ShareEstimate(0.5, "estimated", (low, 0.7))
+    share = ShareEstimate(0.5, "estimated", (low, 0.7), 0.0, 0.5)
     found = FoundAgain(np.zeros(100, bool), np.full(100, np.nan), leaning=False)
     findings = found.findings(buildings, EventInfo(name="Earthquake"), share)
     assert [finding.code for finding in findings] == ["no_earthquake_in_images"] * named

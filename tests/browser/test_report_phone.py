@@ -81,7 +81,7 @@ def test_grades_and_reasons_of_the_list_are_not_cut_beside_the_images(visit, tmp
 def test_a_command_in_the_advice_is_set_as_such(visit, tmp_path):
     damage_map, grid = make_map(60), make_grid()
     damage_map.damaged_share = {"interval_95": [0.0, 1.0]}
-    damage_map.findings = share_findings(ShareEstimate(0.5, "estimated", (0.0, 1.0)), 60)
+    damage_map.findings = share_findings(ShareEstimate(0.5, "estimated", (0.0, 1.0), 0.0, 0.5), 60)
     path = tmp_path / "report.html"
     page = visit(write_report(damage_map, summarize(damage_map, grid), path, post=black(grid)), NARROW).page
     findings = page.locator("#findings")

@@ -124,11 +124,11 @@ def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed()
 
 
 def test_an_interval_wider_than_half_of_the_buildings_says_that_the_images_do_not_tell() -> None:
-    (finding,) = share_findings(ShareEstimate(0.09, "estimated", (0.0, 0.906)), 266)
+    (finding,) = share_findings(ShareEstimate(0.09, "estimated", (0.0, 0.906), 0.0, 0.5), 266)
     assert finding.message == "The images do not show how many buildings are damaged: 0 to 241 of 266 are possible."
     assert f"{LOOKS} buildings" in finding.remedy  # as many as the command draws
     assert "damaged_share" in finding.remedy
-    assert share_findings(ShareEstimate(0.09, "estimated", (0.1, 0.6)), 266) == ()
+    assert share_findings(ShareEstimate(0.09, "estimated", (0.1, 0.6), 0.0, 0.5), 266) == ()
 
 
 def test_minor_damage_that_cannot_be_told_is_said_with_its_number() -> None:

@@ -535,7 +535,7 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
                           "method": ["pre_post"] * 3 + ["water"]})  # fmt: skip
     structure = np.array([[0.88, 0.06, 0.03, 0.03], [0.2, 0.5, 0.2, 0.1], [0.9, 0.07, 0.02, 0.01], [np.nan] * 4])
     grades = Grades(structure, np.array([0, 1, 0, 0]), np.eye(4, dtype=bool)[[0, 1, 0, 0]])
-    decision = Decision(Buildings(frame, {}), grades, ShareEstimate(0.3, "estimated"))
+    decision = Decision(Buildings(frame, {}), grades, ShareEstimate(0.3, "estimated", None, 0.0, 0.5))
     around = BuildingWater(
         np.array([0.0, 0.9, 0.0, 0.0]), np.array([0.9, 0.9, 0.1, 1.0]), np.array(["yes", "yes", "no", "yes"], object)
     )
@@ -611,7 +611,7 @@ def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_i
     grades = Grades(
         np.array([[0.8, 0.1, 0.06, 0.04]] * 3 + [[np.nan] * 4]), np.zeros(4, int), np.eye(4, dtype=bool)[[0] * 4]
     )
-    decision = Decision(Buildings(frame, {}), grades, ShareEstimate(0.3, "estimated"))
+    decision = Decision(Buildings(frame, {}), grades, ShareEstimate(0.3, "estimated", None, 0.0, 0.5))
     after = with_inundation(decision, WaterAround(around, "a map", is_new=True), found, Settings())
     assert after.buildings.frame["damage"].tolist()[:3] == [GRADES[2], GRADES[0], GRADES[2]]
     np.testing.assert_allclose(

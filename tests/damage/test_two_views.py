@@ -196,7 +196,7 @@ def test_a_roof_that_is_found_again_is_one_likelihood_in_odds() -> None:
      ("Earthquake", 0.9, GIVEN_SHARE, False)],
 )  # fmt: skip
 def test_more_damage_than_earthquakes_do_contradicts_the_name(name: str, low: float, status: str, warns: bool) -> None:
-    share = ShareEstimate(0.95, status, (low, 1.0))
+    share = ShareEstimate(0.95, status, (low, 1.0), 0.0, 0.5)
     table = table_of([0.9] * 50, leaning=False)
     found = FoundAgain.of(table, np.full((50, 4), 0.25)).findings(table, EventInfo(name=name), share)
     assert [finding.code for finding in found] == ["no_earthquake_in_images"] * warns

@@ -167,7 +167,7 @@ def site_estimates(
     spread : (N, 3) standard deviations between sites; inundated : buildings whose numbers rest on houses in water."""
     total = len(area_m2)
     if total == 0:
-        return ShareEstimate(site.prior, site.status, prior=site.prior), {}
+        return ShareEstimate(site.prior, site.status, None, 0.0, site.prior), {}
     rng = np.random.default_rng(seed)
     area = np.nan_to_num(area_m2)
     dry = np.ones(total, bool) if inundated is None else ~inundated.any_water

@@ -410,9 +410,9 @@ class ShareEstimate:
 
     value: float
     status: str
-    interval_95: tuple[float, float] | None = None
-    intact: float = 0.0
-    prior: float = 0.5
+    interval_95: tuple[float, float] | None
+    intact: float
+    prior: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for summary and manifest."""

@@ -93,7 +93,7 @@ def test_a_page_in_arabic_runs_from_right_to_left_and_says_once_that_findings_ar
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 def test_a_page_says_findings_in_its_language_with_its_numbers(tmp_path, language):
     damage_map = make_map(4)
-    (wide,) = damage_map.findings = share_findings(ShareEstimate(0.5, "estimated", (0.1, 0.9)), 12_000)
+    (wide,) = damage_map.findings = share_findings(ShareEstimate(0.5, "estimated", (0.1, 0.9), 0.0, 0.5), 12_000)
     text, _ = page_of(damage_map, tmp_path / "report.html", language)
     banner = re.search(r'<section id="findings".*?</section>', text, re.DOTALL)[0]
     assert wide.html(language=language) in banner
