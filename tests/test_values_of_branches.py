@@ -10,8 +10,10 @@ from typing import Any
 from unittest.mock import MagicMock
 from xml.etree import ElementTree
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 import xarray
 from pyproj import CRS
 from pyproj.crs import CompoundCRS
@@ -35,12 +37,14 @@ from deepnets4eo.osm.reading import read_area
 from deepnets4eo.points.files.las_crs import _is_elsewhere, _with
 from deepnets4eo.points.files.waveforms import _stated
 from deepnets4eo.points.labelling import LabelJob
+from deepnets4eo.polygons.vector_files import _add_by_wkt2
 from deepnets4eo.prediction import part_jobs
 from deepnets4eo.prediction.preparation import _choose_bands
 from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as import images
 from deepnets4eo.read_as.assessment import Door
 from deepnets4eo.segmenters.hub import _describe
+from deepnets4eo.segmenters.onnx_card import ForeignNetwork
 from deepnets4eo.training import alike
 
 
@@ -315,3 +319,25 @@ def test_the_headline_of_a_change_map_states_what_its_range_does_not_include(
         "3.00 ha (2.00–4.00) changed; the range does not include errors of the map" if limited else "3.00 ha changed"
     )
     assert headline({"area": area}) == expected
+
+
+@pytest.mark.parametrize(("side_px", "size"), [(None, "any size"), (512, "512 px")])
+def test_a_network_of_others_states_the_images_that_it_takes(side_px: int | None, size: str) -> None:
+    segmenter = SimpleNamespace(
+        facts=SimpleNamespace(side_px=side_px, layout="nchw", activation="logits"), tiling=SimpleNamespace(tile_px=576, halo_px=32),
+        legend=SimpleNamespace(names=("ground", "roof")),
+    )  # fmt: skip
+    card: Any = SimpleNamespace(card={"bands": ["red"], "normalisation": "none"}, segmenter=segmenter)
+    lines = ForeignNetwork.lines(card)
+    assert lines[2].endswith(f"the network takes {size}")
+
+
+@pytest.mark.parametrize(("stated", "written"), [(None, "Unknown"), ("Polygon", "Polygon")])
+def test_a_layer_without_wkt_1_has_the_stated_kind_of_shapes(
+    stated: str | None, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[str] = []
+    monkeypatch.setattr("pyogrio.write_arrow", lambda *_, geometry_type, **__: kinds.append(geometry_type))
+    table = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
+    _add_by_wkt2(table, Path("a.gpkg"), "a", "GPKG", geometry_type=stated)
+    assert kinds == [written]
