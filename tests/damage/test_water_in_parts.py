@@ -165,3 +165,40 @@ def test_pixels_of_a_search_grid_are_as_large_as_posts_by_their_widths(monkeypat
     post: Any = SimpleNamespace(shape=(300, 900))
     assert water._pixel_m(SimpleNamespace(shape=(100, 300)), post) == 1.5
     assert json.dumps(water._pixel_m(SimpleNamespace(shape=(600, 1800)), post)) == "0.25"
+
+
+@pytest.mark.parametrize("network", [True, False])
+def test_without_a_network_only_surfaces_are_searched_for_water(
+    network: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, bool]] = []
+    dates = SimpleNamespace(grid=None)
+    monkeypatch.setattr(
+        water, "_dates", lambda _, *, surfaces_alone: (asked.append(("dates", surfaces_alone)), dates)[1]
+    )
+    monkeypatch.setattr(water, "_pixel_m", lambda *_: 0.5)
+    monkeypatch.setattr(water, "kept_run", lambda _, make: make())
+    monkeypatch.setattr(
+        water.WaterMapper, "of_scene", lambda _, *, gsd_m, surfaces_alone: asked.append(("mapper", surfaces_alone))
+    )
+    site = site_of(Work(tmp_path), network=network)
+    site.post = None
+    water._mapper_run(site, tmp_path)
+    assert asked == [("dates", not network), ("mapper", not network)]
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_a_given_flood_is_doubted_only_by_an_image_that_shows_water(
+    shows: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(water, "_shows_water", lambda *_: shows)
+    monkeypatch.setattr(water, "_dates", lambda *_, **__: SimpleNamespace(grid=None, layers={"post": None}))
+    monkeypatch.setattr(water, "_pixel_m", lambda *_: 0.5)
+    monkeypatch.setattr(water, "_given_water", lambda *_: "flood")
+    monkeypatch.setattr(water, "write_seen_water", lambda flood, *_: f"{flood} that is seen")
+    monkeypatch.setattr(water, "water_around", lambda visible, *_, **__: visible)
+    around: Any = SimpleNamespace(doubted_by=lambda seen: f"doubted by the {seen}")
+    site = site_of(Work(tmp_path))
+    site.post, site.outlines, site.position = None, None, SimpleNamespace(reach_m=0.0)
+    found = water._doubt_hidden_ground(around, site, "flood.tif", tmp_path)
+    assert found == ("doubted by the flood that is seen" if shows else around)
