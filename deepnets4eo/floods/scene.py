@@ -25,7 +25,7 @@ from deepnets4eo.floods.working_grid import on_working_grid
 from deepnets4eo.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.outputs import Finding
-from deepnets4eo.rasters import Layer, LayerLike, Scene, gdal_cache, without_implausible
+from deepnets4eo.rasters import Layer, LayerLike, Scene, gdal_cache, widen_cache, without_implausible
 from deepnets4eo.registration import Registration, assume_registered, register
 
 # Registration reads windows all over both images several times. With the 128 MB of the other steps, GDAL decoded blocks anew for each pass:
@@ -103,6 +103,9 @@ def open_flood_scene(
     """
     findings: list[Finding] = []
     images = open_images(pres, post, options, findings)
+    widen_cache(
+        *(opened.image for opened in images.values())
+    )  # filters, pictures and figures read each pixel several times
     registrations = _register(images, options)
     for name, registration in registrations.items():
         findings += _registration_findings(images[name].image, registration)
