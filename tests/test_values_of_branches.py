@@ -43,9 +43,11 @@ from deepnets4eo.prediction.preparation import _choose_bands
 from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as import images
 from deepnets4eo.read_as.assessment import Door
+from deepnets4eo.segmenters import onnx_graph
 from deepnets4eo.segmenters.hub import _describe
 from deepnets4eo.segmenters.onnx_card import ForeignNetwork
 from deepnets4eo.training import alike
+from deepnets4eo.training.statistics import _empty_bands
 
 
 def test_two_systems_with_axes_in_another_order_are_at_one_place() -> None:
@@ -341,3 +343,27 @@ def test_a_layer_without_wkt_1_has_the_stated_kind_of_shapes(
     table = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
     _add_by_wkt2(table, Path("a.gpkg"), "a", "GPKG", geometry_type=stated)
     assert kinds == [written]
+
+
+@pytest.mark.parametrize(("empty", "named"), [((), ""), ((1,), "no pixel of band 2 has a value"), ((0, 2), "no pixel of band 1, 3 has a value"), ((0, 1, 2), "")])  # fmt: skip
+def test_bands_without_any_value_are_named_unless_none_has_one(empty: tuple[int, ...], named: str) -> None:
+    values = np.ones((3, 8, 8), np.float32)
+    values[list(empty)] = np.nan
+    found = _empty_bands(Layer.open(values))
+    assert bool(found) == bool(named)
+    assert named in found
+
+
+def test_graphs_of_others_are_computed_by_one_thread_unless_more_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def session(_: Any, threads: int, **flags: bool) -> Any:
+        asked.append((threads, *flags.values()))
+        return SimpleNamespace(run=lambda outputs, feeds: [7])
+
+    monkeypatch.setattr(onnx_graph, "_session", session)
+    graph = onnx_graph.OnnxGraph(b"", "a.onnx")
+    graph.session()
+    graph.compute(["out"], {})
+    graph.compute(["out"], {}, 3, exact=True, keep_memory=True)
+    assert asked == [(1, False, False), (1, False, False), (3, True, True)]

@@ -266,3 +266,24 @@ def test_crowns_within_fifteen_metres_of_muddy_water_may_hide_more_of_it(
     assert (row[20:35] == NOT_SEEN).all(), "up to 15 pixels of a metre from the last wet one"
     assert (row[60:65] == NOT_SEEN).all(), "ground that may be mud"
     assert (np.delete(row[35:], slice(25, 30)) == DRY).all()
+
+
+@pytest.mark.parametrize(("pixel_m", "water_px", "counts"), [(1.0, 500, True), (1.0, 499, False), (2.0, 125, True), (2.0, 124, False)])  # fmt: skip
+def test_five_hundred_square_metres_of_known_water_raise_the_odds_of_its_colour(
+    pixel_m: float, water_px: int, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of the smooth ground has the colour of the water, which is all of the water: four times as much."""
+    before = np.full((3, 90, 90), 90, np.float32)
+    after = np.full((3, 90, 90), 90, np.float32)
+    after[:, :30, :22] = np.array([150, 110, 60], np.float32)[:, None, None]
+    later = np.repeat([0.6, 10.0, 11.0], [2700, 3600, 1800]).reshape(90, 90)
+    textures = iter([later, later])
+    monkeypatch.setattr(mud, "_texture", lambda _: next(textures))
+    water = np.zeros((90, 90), bool)
+    part = water[:30, :20].copy()
+    part.ravel()[:water_px] = True
+    water[:30, :20] = part
+    groups, _ = mud_groups(before, after, pixel_m, water)
+    known = [group.known for group in groups]
+    assert max(known) == pytest.approx(4 if counts else 1, rel=0.1)
+    assert min(known) == 1
