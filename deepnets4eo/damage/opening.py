@@ -29,7 +29,7 @@ from deepnets4eo.inspection import cloud_finding
 from deepnets4eo.outputs import Finding
 from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import WHOLE, Layer, LayerLike, cloud_band
-from deepnets4eo.read_as import check_same_datum, open_cloud_mask
+from deepnets4eo.read_as import check_same_datum, check_two_surface_models, open_cloud_mask
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain import assess_further, unknown_share
 
@@ -206,6 +206,8 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
                     wording="heights_have_gaps",
                 )
             )
+    if before is not None and after is not None:
+        check_two_surface_models(before, after, ("--dsm-pre", "--dsm-post"))
     return findings
 
 

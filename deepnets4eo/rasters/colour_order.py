@@ -1,4 +1,4 @@
-"""The order of bands of two layers of which at most one names its bands, and others state colours by interpretation or wavelengths."""
+"""The order of bands of two layers, unless both name their bands: by names, colour interpretation or wavelengths."""
 
 from __future__ import annotations
 

@@ -87,14 +87,16 @@ def source_of(array: xarray.DataArray, grid: Grid | None = None, nodata: float |
     array = array.squeeze([axis for axis, size in array.sizes.items() if size == 1 and axis not in plane])
     further = [axis for axis in array.dims if axis not in plane]
     if len(further) > 1:
+        name = "the array" if array.name is None else f"the array {array.name!r}"
         raise InputError(
-            f"{array.name!r} has the axes {array.dims}; a layer has bands, y and x. Choose one of {further[0]}."
+            f"{name} has the axes {', '.join(map(str, array.dims))}; a layer has bands, y and x. Choose one of {further[0]}: "
+            f".isel({further[0]}=0)."
         )
     grid = grid_of(array) if grid is None else grid
     values = array.transpose(*further, *plane).values
     if values.dtype.kind not in "iufbc":
         raise InputError(
-            f"the array {array.name!r} has values of type {values.dtype}; expected numbers. Convert it, e.g. by .astype('float32')."
+            f"the array {'' if array.name is None else repr(array.name) + ' '}has values of type {values.dtype}; expected numbers. Convert it, e.g. by .astype('float32')."
         )
     declared = Declared.of_array(array, further[0] if further else None)
     if declared.number_dtype is not None and declared.number_dtype != values.dtype:
@@ -248,8 +250,14 @@ def _crs_and_transform(data: xarray.Dataset | xarray.DataArray, plane: tuple[str
         crs = stand_in.odc.crs
     except ATTRIBUTE_ERRORS as error:
         raise _no_grid(data, f"has a CRS that cannot be read ({error})") from error
-    if crs is None:
-        crs = _own_crs(data)
+    own = _own_crs(data)
+    codes = [None if stated is None else stated.proj.to_2d().to_epsg() for stated in (crs, own)]
+    if None not in codes and codes[0] != codes[1]:
+        raise _no_grid(
+            data,
+            f"has the CRS EPSG:{codes[0]}, and an attribute or coordinate states EPSG:{codes[1]}. Remove what is wrong, such as by drop_vars('epsg')",
+        )
+    crs = own if crs is None else crs
     texts = (value.attrs.get("GeoTransform") for value in words.values())
     return crs, next((affine for text in texts if (affine := _affine(text)) is not None), None)
 

@@ -6,6 +6,7 @@ from deepnets4eo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .assessment import Assessment as Assessment, Door as Door
+    from .height_pairs import check_two_surface_models
     from .height_units import are_metres, check_ground_metres, check_metres, check_same_datum
     from .images import (
         BRIGHT_PERCENTILE,
@@ -30,6 +31,7 @@ else:
             ".kinds": ["IMAGE", "LABELS", "MASK", "SCORES"],
         },
         internal={
+            ".height_pairs": ["check_two_surface_models"],
             ".height_units": ["are_metres", "check_ground_metres", "check_metres", "check_same_datum"],
             ".images": [
                 "BRIGHT_PERCENTILE",

@@ -60,13 +60,18 @@ def sample_windows(shape: tuple[int, int]) -> list[Window]:
 
 def check_two_images(pre: Layer, post: Layer, otherwise: str = "") -> None:
     """Raise InputError if one image is given for both dates; `otherwise` states what else the user can do."""
-    files = [{str(Path(path).resolve()) for path in layer.paths} for layer in (pre, post)]
-    one_file = bool(files[0]) and files[0] == files[1] and pre.bands == post.bands
-    if one_file or (same_grid(pre.grid, post.grid) and _same_values(pre, post)):
+    if are_one(pre, post):
         raise InputError(
             f"PRE ({pre.source}) and POST ({post.source}) are one image: nothing can have changed between them. Give two "
             f"images of two dates{', ' + otherwise if otherwise else ''}."
         )
+
+
+def are_one(pre: Layer, post: Layer) -> bool:
+    """Return whether two layers are the same bands of one file, or show the same values on one grid."""
+    files = [{str(Path(path).resolve()) for path in layer.paths} for layer in (pre, post)]
+    one_file = bool(files[0]) and files[0] == files[1] and pre.bands == post.bands
+    return one_file or (same_grid(pre.grid, post.grid) and _same_values(pre, post))
 
 
 def _same_values(pre: Layer, post: Layer) -> bool:

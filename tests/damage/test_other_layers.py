@@ -125,7 +125,7 @@ def test_buildings_that_the_edge_of_the_image_cuts_are_named_so() -> None:
 
 def test_surface_models_whose_vertical_crs_is_in_feet_are_read_in_metres() -> None:
     grid = Grid(post_layer().grid.shape, post_layer().grid.affine, pyproj.CRS("EPSG:32633+6360").to_wkt())
-    heights = [Layer.open(np.full((1, *post_layer().shape), 10, np.float32), grid=grid) for _ in range(2)]
+    heights = [Layer.open(np.full((1, *post_layer().shape), feet, np.float32), grid=grid) for feet in (11, 10)]
     opened = open_inputs(None, post_layer(), city().footprints(), Settings(), dsm_pre=heights[0], dsm_post=heights[1])
     assert opened.dsm_post is not None
     assert opened.dsm_post.read()[0] == pytest.approx(12000 / 3937)  # US survey feet
@@ -136,19 +136,24 @@ def test_surface_models_whose_vertical_crs_is_in_feet_are_read_in_metres() -> No
 def test_surface_models_with_gaps_are_named_with_their_share() -> None:
     values = np.full((1, *post_layer().shape), 10, np.float32)
     values[:, : values.shape[1] // 2] = np.nan
-    heights = Layer.open(values, grid=post_layer().grid)
-    found = open_inputs(None, post_layer(), city().footprints(), Settings(), dsm_pre=heights, dsm_post=heights).findings
+    heights = [Layer.open(values - fallen, grid=post_layer().grid) for fallen in np.float32([0, 1])]
+    found = open_inputs(
+        None, post_layer(), city().footprints(), Settings(), dsm_pre=heights[0], dsm_post=heights[1]
+    ).findings
     gaps = [one for one in found if one.code.endswith("_has_gaps")]
     assert [one.code for one in gaps] == ["dsm_pre_has_gaps", "dsm_post_has_gaps"]
     assert float(gaps[0].message.split("%")[0].split()[-1]) == pytest.approx(50, abs=5)
 
 
 def test_heights_that_a_network_estimated_are_named_so(tmp_path: Path) -> None:
-    path = tmp_path / "heights.tif"
-    with CogWriter(
-        path, post_layer().grid, dtype="float32", nodata=np.nan, tags=Quantity.from_name("height").to_tags()
-    ) as writer:
-        writer.write(whole(post_layer().grid), np.zeros((1, *post_layer().shape), np.float32))
-    found = open_inputs(None, post_layer(), city().footprints(), Settings(), dsm_pre=path, dsm_post=path).findings
+    paths = [tmp_path / "pre.tif", tmp_path / "post.tif"]
+    for height_m, path in enumerate(paths):
+        with CogWriter(
+            path, post_layer().grid, dtype="float32", nodata=np.nan, tags=Quantity.from_name("height").to_tags()
+        ) as writer:
+            writer.write(whole(post_layer().grid), np.full((1, *post_layer().shape), height_m, np.float32))
+    found = open_inputs(
+        None, post_layer(), city().footprints(), Settings(), dsm_pre=paths[0], dsm_post=paths[1]
+    ).findings
     assert [one.code for one in found if one.code.endswith("_estimated")] == ["dsm_pre_estimated", "dsm_post_estimated"]
     assert "a network estimated" in found[-1].message

@@ -114,6 +114,13 @@ def test_the_crs_of_stackstac_is_that_of_its_coordinate_if_attributes_are_lost()
     assert grid.crs == "EPSG:32633"
 
 
+def test_two_crss_of_an_array_must_be_one() -> None:
+    placed = image()
+    assert grid_of(placed.assign_coords(epsg=32633)).crs == "EPSG:32633"
+    with raises_naming(GridError, "EPSG:32633", "EPSG:32634", "drop_vars"):
+        grid_of(placed.assign_coords(epsg=32634))
+
+
 def test_numbers_of_pixels_are_no_position_on_the_ground() -> None:
     plain = xarray.DataArray(np.ones((4, 4)), dims=("y", "x"), coords={"y": range(4), "x": range(4)})
     assert not Layer.open(plain).has_only_crs
@@ -246,7 +253,7 @@ def test_words_that_are_no_other_grid_leave_that_of_the_coordinates(attrs: dict[
 def test_values_that_are_no_numbers_and_a_fourth_axis_are_refused() -> None:
     with raises_naming(InputError, "<U1", "expected numbers"):
         Layer.open(array_of(np.full((3, 4), "a")))
-    with raises_naming(InputError, "'time', 'band', 'y', 'x'", "Choose one of time"):
+    with raises_naming(InputError, "time, band, y, x", "Choose one of time: .isel(time=0)"):
         Layer.open(array_of(np.ones((2, 2, 3, 4), np.float32), ("time", "band", "y", "x")))
 
 
