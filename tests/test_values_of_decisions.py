@@ -18,7 +18,7 @@ from deepnets4eo.assistant.folders import Folders
 from deepnets4eo.assistant.tools import Tools
 from deepnets4eo.baselines.parts.templates import Shapes, first_parts
 from deepnets4eo.cli.review import POINTS, review
-from deepnets4eo.damage import opening
+from deepnets4eo.damage import ProductOptions, opening
 from deepnets4eo.damage.comparison.scales import CODES, read_grades
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, _rows
 from deepnets4eo.damage.decision.fit_model import _most_outside, reliable_limit
@@ -28,7 +28,7 @@ from deepnets4eo.damage.decision.reliability import _between, _site_shift, _spre
 from deepnets4eo.damage.decision.site_fit import UNKNOWN_SITE, ShareEstimate, SiteShift, fit_site_shift
 from deepnets4eo.damage.decision.two_views import FoundAgain, _network_log_odds
 from deepnets4eo.damage.evidences import shakemap
-from deepnets4eo.damage.review import teaching
+from deepnets4eo.damage.review import taught_map, teaching
 from deepnets4eo.damage.review.page import MEANINGS
 from deepnets4eo.damage.review.regression import Side
 from deepnets4eo.damage.review.sample import draw_sample
@@ -366,3 +366,18 @@ def test_a_sample_is_drawn_by_the_same_seed_unless_another_is_given() -> None:
     )
     first, same, other = (draw_sample(table, 20, **how).rows.tolist() for how in ({}, {"seed": 0}, {"seed": 1}))
     assert first == same != other
+
+
+def test_a_map_written_again_names_its_page_before_the_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taught_map, "formats_there", lambda _: (ProductOptions(), None))
+    monkeypatch.setattr(taught_map, "named_before", lambda _: set())
+    monkeypatch.setattr(taught_map, "inputs_from_here", lambda inputs, _: inputs)
+    written = {"geojson": Path("damage.geojson"), taught_map.PAGE: Path("report.html"), "csv": Path("damage.csv")}
+    content: Any = SimpleNamespace(
+        water_file=None, inputs={}, save=lambda *_, **__: written, open_shown=lambda *_: None
+    )
+    pair: Any = SimpleNamespace(pre=None, post=None)
+    found = taught_map.save_again(content, pair, tmp_path, "en")
+    assert [path.name for path in found] == ["report.html", "damage.geojson", "damage.csv"]

@@ -21,6 +21,7 @@ def test_a_grey_image_whose_smoothest_ground_varies_looks_like_radar(variation: 
     image = Layer.open(grey(variation)[None])
     assert is_radar(image) is speckled
     assert not is_radar(Layer.open(np.stack([grey(0.2), 2 * grey(0.2), grey(0.2)])))
+    assert is_radar(Layer.open(np.stack([*[grey(0.2)] * 3, 2 * grey(0.2)]))), "a fourth band is no colour"
     assert 0.08 <= SPECKLED <= 0.11, "between the optical and the radar samples that were measured"
 
 
