@@ -12,6 +12,7 @@ from affine import Affine
 
 from deepnets4eo.floods import lookalikes, mud, permanent, recognition
 from deepnets4eo.floods.buildings import water_around
+from deepnets4eo.floods.ground_pattern import PATTERN_PX
 from deepnets4eo.floods.mud import MuddyGround, MudGroup, _colours, _smoothed_lab, _texture, mud_groups
 from deepnets4eo.floods.permanent import is_darkened_soil
 from deepnets4eo.floods.radar_date import RadarDate
@@ -287,3 +288,34 @@ def test_five_hundred_square_metres_of_known_water_raise_the_odds_of_its_colour(
     known = [group.known for group in groups]
     assert max(known) == pytest.approx(4 if counts else 1, rel=0.1)
     assert min(known) == 1
+
+
+@pytest.mark.parametrize(("seen_px", "open_"), [(round(0.3 * PATTERN_PX**2 + 0.5), True), (int(0.3 * PATTERN_PX**2), False)])  # fmt: skip
+def test_ground_is_found_again_where_three_tenths_around_it_are_open(
+    seen_px: int, open_: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = 3 * PATTERN_PX
+    seen = np.zeros((side, side), bool)
+    inner = seen[PATTERN_PX : 2 * PATTERN_PX, PATTERN_PX : 2 * PATTERN_PX]
+    order = np.argsort(np.hypot(*(np.indices(inner.shape) - PATTERN_PX // 2)).ravel(), kind="stable")
+    inner[np.divmod(order[:seen_px], PATTERN_PX)] = True
+    assert same_ground_of(seen, None, monkeypatch)[side // 2, side // 2] == open_
+
+
+def test_eaves_reach_three_metres_over_outlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = np.ones((120, 120), bool)
+    house = shapely.box(500_050, 99_930, 500_070, 99_950)
+    found = same_ground_of(seen, np.array([house], object), monkeypatch)
+    assert np.flatnonzero(~found[60]).tolist() == list(range(47, 73))
+
+
+def same_ground_of(seen: np.ndarray, outlines: Any, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """Ground with its earlier pattern, in pixels of a metre, if every pattern is found again where it is seen."""
+    around = np.pad(seen, PATTERN_PX)
+    image = np.zeros((3, *around.shape), np.float32)
+    monkeypatch.setattr(recognition, "first_by_appearance", lambda _: "pre")
+    monkeypatch.setattr(recognition, "read_pair", lambda *_: (image, image, around))
+    monkeypatch.setattr(recognition, "same_pattern", lambda *_: np.ones(around.shape, bool))
+    scene: Any = SimpleNamespace(grid=Grid(seen.shape, Affine(1, 0, 500_000, 0, -1, 100_000), "EPSG:32631"))
+    mapper: Any = SimpleNamespace(pixel_m2=1.0)
+    return recognition._same_ground(scene, mapper, Window(0, 0, *seen.shape), outlines)
