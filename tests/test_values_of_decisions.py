@@ -28,7 +28,8 @@ from deepnets4eo.damage.decision.reliability import _between, _site_shift, _spre
 from deepnets4eo.damage.decision.site_fit import UNKNOWN_SITE, ShareEstimate, SiteShift, fit_site_shift
 from deepnets4eo.damage.decision.two_views import FoundAgain, _network_log_odds
 from deepnets4eo.damage.evidences import shakemap
-from deepnets4eo.damage.review import taught_map, teaching
+from deepnets4eo.damage.network.roof_parts import roof_parts
+from deepnets4eo.damage.review import map_before, taught_map, teaching
 from deepnets4eo.damage.review.page import MEANINGS
 from deepnets4eo.damage.review.regression import Side
 from deepnets4eo.damage.review.sample import draw_sample
@@ -381,3 +382,20 @@ def test_a_map_written_again_names_its_page_before_the_other_files(
     pair: Any = SimpleNamespace(pre=None, post=None)
     found = taught_map.save_again(content, pair, tmp_path, "en")
     assert [path.name for path in found] == ["report.html", "damage.geojson", "damage.csv"]
+
+
+@pytest.mark.parametrize(("missing", "parts"), [(11, 4), (12, 3)])
+def test_parts_of_a_roof_fill_half_of_their_rectangle(missing: int, parts: int) -> None:
+    """Of a square of 32 pixels, whose parts have 16, a corner of 11² or 12² of 256 is missing."""
+    roof = shapely.box(0, 0, 32, 32).difference(shapely.box(32 - missing, 32 - missing, 32, 32))
+    assert len(roof_parts(roof, 16.0)) == parts
+
+
+def test_a_map_is_kept_again_in_place_of_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_before, "map_before", lambda folder: folder)
+    for text in ("first", "second"):
+        for name in map_before.OF_MAP:
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        map_before.keep_map_before(tmp_path)
+        kept = {(tmp_path / map_before.BEFORE / name).read_text(encoding="utf-8") for name in map_before.OF_MAP}
+        assert kept == {text}

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from affine import Affine
 from geotiff import write_geotiff
 
 from deepnets4eo.catalogues.candidates import Candidate, PlannedImage, best_pair
-from deepnets4eo.catalogues.plan import Plan
+from deepnets4eo.catalogues.plan import Plan, _in_one_turn
 from deepnets4eo.catalogues.search import _Kept
 from deepnets4eo.damage.evidences.rasters import values_at_a_glance
 from deepnets4eo.damage.images import checks
@@ -31,6 +32,7 @@ from deepnets4eo.inspection.shadows import ShadowRules
 from deepnets4eo.interferometry.complex_image import ComplexImage
 from deepnets4eo.interferometry.fringes import FringeField
 from deepnets4eo.interferometry.job import CoherenceMap
+from deepnets4eo.interferometry.looks import CoherenceBias
 from deepnets4eo.rasters import Layer
 from deepnets4eo.read_as.assessment import Door
 from deepnets4eo.read_as.kinds import report_heights
@@ -352,3 +354,13 @@ def test_three_buildings_may_share_an_offset(buildings: int, enough: bool) -> No
     scores[:, 4, 5] = 1
     found = _common(scores, 4, 0.5)
     assert ("few_footprints" not in repr(found.why)) is enough
+
+
+def test_full_coherence_has_no_bias() -> None:
+    bias = CoherenceBias(25.0)
+    assert bias.correct(np.array([1.0])).tolist() == bias.mean_sample(np.array([1.0])).tolist() == [1.0]
+
+
+def test_shapes_west_of_180_degrees_lie_next_to_those_east_of_it() -> None:
+    west, east = _in_one_turn((170, 0, -170, 10), [shapely.box(-175, 0, -172, 5), shapely.box(172, 0, 175, 5)])
+    assert (west.bounds, east.bounds) == ((185, 0, 188, 5), (172, 0, 175, 5))
