@@ -215,7 +215,8 @@ def undeclared_in_bands(layer: Layer) -> tuple[UndeclaredBand, ...]:
         return ()
     if bands not in known:
         read = [layer.as_stored().read(window) for window in sample_windows(layer.shape)]
-        candidates = (_look_at_band(layer, index, read) for index in range(layer.count))
+        alone = [valid & (data != data[:1]).any(axis=0) for data, valid in read]  # pixels whose bands differ
+        candidates = (_look_at_band(layer, index, read, alone) for index in range(layer.count))
         known[bands] = tuple(band for band in candidates if band is not None)
     return known[bands]
 
@@ -229,12 +230,12 @@ def _image_of(layer: Layer) -> Layer:
     return _image_of(image) if image.dtype == layer.dtype else layer
 
 
-def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> UndeclaredBand | None:
-    alone = [valid & (data != data[:1]).any(axis=0) for data, valid in read]
-    values = np.concatenate([data[index][mask].astype(np.float64) for (data, _), mask in zip(read, alone, strict=True)])
-    shares = (np.count_nonzero(values == sentinel) / max(values.size, 1) for sentinel in (0.0, *SENTINELS))
+def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels], alone: Sequence[Mask]) -> UndeclaredBand | None:
+    stored = np.concatenate([data[index][mask] for (data, _), mask in zip(read, alone, strict=True)])
+    shares = (np.count_nonzero(stored == np.float64(sentinel)) / max(stored.size, 1) for sentinel in (0.0, *SENTINELS))
     if all(share < MIN_SHARE for share in shares):  # most bands: what follows sorts all values
         return None
+    values = stored.astype(np.float64)
     seen = values[values != 0]
     if _is_flat(seen):
         return None
