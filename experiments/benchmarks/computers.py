@@ -1,7 +1,7 @@
 """How many computers a damage job is worth: processor seconds of its parts and of the last command, at two sizes.
 
 Usage: python experiments/benchmarks/computers.py [--parts 2] [--json FILE]
-A SYNTHETIC city of 1,500² and of 3,000² pixels; the job with its network, divided by `--part`, one command after the other on one core.
+A SYNTHETIC city of 3,000² and of 6,000² pixels; the job with its network, divided by `--part`, one command after the other on one core.
 What grows with the pixels follows from both sizes: the work that computers share, and the work of the last command, which one
 computer does. What does not grow is the start of each command.
 """
@@ -19,12 +19,13 @@ import damage_city
 from damage_city import run_job
 from script import add_json, store_part
 
-SIDES_PX = (1500, 3000)
+SIDES_PX = (3000, 6000)
+CITY_MEGAPIXELS = 34_000**2 / 1e6  # of 447,000 footprints
 
 
 def measure(side_px: int, count: int) -> tuple[float, float]:
     """Return processor seconds of all parts together, and of the last command."""
-    damage_city.TILE_PX = side_px
+    damage_city.TILE_PX = SIDES_PX[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         damage_city.make_place(folder, side_px)
@@ -50,6 +51,7 @@ def main() -> None:
         parts_s=[small[0], large[0]], last_s=[small[1], large[1]],
         shared_per_megapixel_s=shared, serial_per_megapixel_s=serial,
         start_s=start_s / options.parts, last_start_s=last_start_s,
+        last_of_34000_min=(last_start_s + serial * CITY_MEGAPIXELS) / 60,
     )  # fmt: skip
 
 
