@@ -68,6 +68,8 @@ def test_a_whole_verb_refuses_the_file_of_a_guard_and_writes_nothing(name: str, 
     [
         ("sentinel.tif", "-9999", "layers heights {file} --out {out} --channels ndsm"),
         ("empty.tif", "0", "layers heights {file} --out {out} --channels ndsm"),
+        ("empty_metres.tif", "0", "layers heights {file} --out {out} --channels ndsm"),
+        ("minus_one.tif", "-1", "layers heights {file} --out {out} --channels ndsm"),
         ("unknown_scores.tif", "-9999", "layers refine {file} {image} --out {out} --set steps=1"),
     ],
 )
@@ -128,6 +130,7 @@ def test_every_guard_runs_in_a_whole_verb() -> None:
     elsewhere = {  # in tests of their own, here and in `test_doors`
         "colour table", "no position", "collar", "band of heights in feet", "feet", "-9999", "scores of -9999", "labels without position",
         "another order of classes", "a class that is nodata", "half of a surface model is 0",
+            "half of a surface model of whole metres is 0", "half of a surface model is -1",
         "heights without a name",
     }  # fmt: skip
     assert {*WHOLE_VERBS} | elsewhere == {name for name, case in CASES.items() if case.guards}

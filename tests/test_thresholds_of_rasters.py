@@ -107,7 +107,7 @@ def test_single_bands_without_data_are_looked_for_in_two_to_sixteen_bands(
     count: int, looked_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(images, "_look_at_band", lambda _layer, index, _read: asked.append(index))
+    monkeypatch.setattr(images, "_look_at_band", lambda _layer, index, *_: asked.append(index))
     assert undeclared_in_bands(Layer.open(np.ones((count, 8, 8), np.uint8))) == ()
     assert asked == list(range(looked_at))
 

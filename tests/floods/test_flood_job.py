@@ -375,8 +375,8 @@ def test_clouds_slopes_and_high_ground_are_left_out(folder: Path, tmp_path: Path
 
 
 def test_what_a_mountain_hides_from_radar_is_left_out_and_counted(folder: Path, tmp_path: Path) -> None:
-    heights = np.zeros((1, SIDE, SIDE), np.float32)
-    heights[0, :, 100:110] = 40 * GSD  # a wall across the view, 40 pixels high
+    heights = np.full((1, SIDE, SIDE), 5, np.float32)  # ground of 0 m next to nothing but a wall would be no ground
+    heights[0, :, 100:110] += 40 * GSD  # a wall across the view, 40 pixels high
     write_geotiff(tmp_path / "dem.tif", heights, gsd=GSD)
     options = FloodOptions(dem=str(tmp_path / "dem.tif"), incidence_deg=45.0, look_deg=90.0)
     found = map_flood([str(folder / "pre.tif")], str(folder / "post.tif"), tmp_path / "out", options)
