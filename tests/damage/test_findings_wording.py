@@ -131,6 +131,14 @@ def test_an_interval_wider_than_half_of_the_buildings_says_that_the_images_do_no
     assert share_findings(ShareEstimate(0.09, "estimated", (0.1, 0.6), 0.0, 0.5), 266) == ()
 
 
+@pytest.mark.parametrize(("classified", "told"), [(6, False), (7, True), (19, True), (20, False)])
+def test_a_number_of_damaged_buildings_outside_its_interval_is_not_told(classified: int, told: bool) -> None:
+    share = ShareEstimate(0.5, "estimated", (0.28, 0.76), 0.0, 0.5).against(classified, 25)  # 7 to 19 of 25
+    assert share.contradicted is not told
+    assert len(share_findings(share, 25)) == (0 if told else 1)
+    assert not ShareEstimate(0.5, "given", None, 0.0, 0.5).against(classified, 25).contradicted
+
+
 def test_minor_damage_that_cannot_be_told_is_said_with_its_number() -> None:
     def row(low: float) -> dict[str, object]:
         return {

@@ -33,7 +33,7 @@ from deepnets4eo.damage.site.site import Evidence, Inputs, Site
 from deepnets4eo.damage.site.skill import Score
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.damage.table.grades import Grades
-from deepnets4eo.damage.table.vocabulary import MAJOR
+from deepnets4eo.damage.table.vocabulary import MAJOR, is_damaged
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import EventInfo, Finding
 from deepnets4eo.segmenters import RunFolder
@@ -152,6 +152,7 @@ class DecisionModel:
         grades = _grade(site, judgement, unlike, named).cap(unlike | by_network)
         spread = np.where(unlike[:, None], Reliability.unknown_spread, judgement.values(lambda fitted: fitted.spread))
         share, totals = _estimates(site, spread, ground, wet)
+        share = share.against(int(is_damaged(grades.numbers[grades.known]).sum()), int(full.assessed.sum()))
         by_structure = np.where(grades.known & (True if wet is None else ~wet.any_water), grades.numbers, -1)
         confusion = confusion_of_grades(site, spread, by_structure)
         findings = (

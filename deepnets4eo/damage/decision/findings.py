@@ -77,7 +77,7 @@ def _nothing_assessed(buildings: Buildings) -> list[Finding]:
 def share_findings(share: ShareEstimate, assessed: int, event: EventInfo = EventInfo()) -> tuple[Finding, ...]:
     """Return the finding that the images do not show how many buildings are damaged; its remedy depends on the event."""
     low, high = share.interval_95 or (0.0, 0.0)
-    if not is_wide((low, high)):
+    if not is_wide((low, high)) and not share.contradicted:
         return ()
     values = {
         "low": low * assessed,

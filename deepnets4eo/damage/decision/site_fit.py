@@ -43,6 +43,7 @@ MIN_AT_SITE = 8  # buildings of a kind for a site to say where that kind lies
 MIN_SD = 0.1
 
 HALVINGS = 40
+ROUNDED = 0.5  # buildings by which a count and the ends of its interval may differ by being whole numbers
 NORMAL_MAD = 0.6744897501960817  # median absolute deviation of a normal distribution of deviation 1
 GIVEN_SHARE, ESTIMATED_SHARE = "given", "estimated"
 
@@ -406,13 +407,21 @@ def prior_of_mean(even: Floats, share: float) -> float:
 
 @dataclass(frozen=True)
 class ShareEstimate:
-    """The share of damaged among assessed buildings with its interval. intact : probability that none is damaged."""
+    """The share of damaged among assessed buildings with its interval.
+
+    intact : probability that none is damaged; contradicted : whether the number that is classified as damaged lies outside the interval"""
 
     value: float
     status: str
     interval_95: tuple[float, float] | None
     intact: float
     prior: float
+    contradicted: bool = False
+
+    def against(self, classified: int, assessed: int) -> ShareEstimate:
+        """Return the share checked against the number of buildings that are classified as damaged: many uncertain ones may all be called undamaged."""
+        low, high = (bound * assessed for bound in self.interval_95 or (0.0, 1.0))
+        return replace(self, contradicted=not low - ROUNDED <= classified <= high + ROUNDED)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for summary and manifest."""

@@ -90,7 +90,7 @@ class DamageMapContent:
         return self.event.title(SUBJECT)
 
     def headline(self) -> str:
-        """Return the result in one line, with a warning if the interval is too wide."""
+        """Return the result in one line, with advice if the number is not stated."""
         counted = self.count_sentence(str, "{:,.0f}".format)
         wet = self.inundation.get("inundated", 0)
         in_water = f" · {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
@@ -100,7 +100,7 @@ class DamageMapContent:
 
     def advice(self, language: Language = "en") -> str:
         """Return how to learn the number of damaged buildings if the images do not show it, or show few and no hazard is named; else ''."""
-        if self.is_wide:
+        if self.is_open:
             look = look_at(self._counts["assessed"])
             return Phrase("count_not_told.remedy", self.event.count_advice(self._share_interval, look)).text(language)
         return "".join(finding.text(language=language) for finding in self.advice_of_few)
@@ -109,7 +109,7 @@ class DamageMapContent:
     def advice_of_few(self) -> list[Finding]:
         """Return the note of the page that an event without a name, with few damaged buildings, may be of another kind than the map supposes."""
         assessed, damaged = self._counts["assessed"], self._counts["damaged"]
-        is_few = assessed and damaged <= FEW * assessed and not self.event.names_hazard and not self.is_wide
+        is_few = assessed and damaged <= FEW * assessed and not self.event.names_hazard and not self.is_open
         return [Finding("few_damaged", "note", {"look": look_at(assessed)})] if is_few else []
 
     def after_warning(self, sentence: str, language: Language = "en") -> str:
@@ -145,11 +145,11 @@ class DamageMapContent:
                 low,
                 high,
                 max(float(assessed), high),
-                None if self.is_wide else counts["damaged"],
+                None if self.is_open else counts["damaged"],
                 ("0", number_text(assessed, language)),
                 words,
             )
-            if self.is_wide:
+            if self.is_open:
                 number, stated = Phrase("number_range", ends).text(language), ("count_not_told",)
         sentence = Phrase("result_not_told" if stated else "result_counted", counts).text(language)
         return Headline(number, sentence, limit, bar, stated)
@@ -169,7 +169,7 @@ class DamageMapContent:
         expected = (self.estimates.get("buildings") or {}).get("damaged")
         left = self._counts["left"]
         unknown = [(NOT_KNOWN, (left, assessed + left))] if left >= MANY_UNKNOWN * assessed else []
-        if self.is_wide and expected is not None:
+        if self.is_open and expected is not None:
             return [(UNKNOWN_COUNT, (assessed, *expected["interval_95"])), *unknown]
         parts: list[tuple[str, tuple[float, ...]]] = [(classified, (damaged, assessed))]
         if expected is not None:
@@ -177,9 +177,9 @@ class DamageMapContent:
         return [*parts, *unknown, *([(OF_AFTER, ())] if self.lacks_destroyed else [])]
 
     @property
-    def is_wide(self) -> bool:
-        """Return whether the interval of the number of damaged buildings is too wide."""
-        return is_wide(self._share_interval)
+    def is_open(self) -> bool:
+        """Return whether the number of damaged buildings is not stated: its interval is too wide, or the grades contradict it."""
+        return is_wide(self._share_interval) or bool(self.damaged_share.get("contradicted"))
 
     @property
     def _share_interval(self) -> tuple[float, float]:
@@ -188,8 +188,8 @@ class DamageMapContent:
         return low, high
 
     def withhold_unknown_grades(self) -> None:
-        """State no grade of a building that is not certain if the interval of the number of damaged buildings is too wide."""
-        if not self.is_wide:
+        """State no grade of a building that is not certain if the number of damaged buildings is not stated."""
+        if not self.is_open:
             return
         self._replace_buildings(self.table.without_unknown_grades())
         self.estimates = {quantity: rows for quantity, rows in self.estimates.items() if quantity != "confusion"}

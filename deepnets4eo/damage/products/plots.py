@@ -35,7 +35,7 @@ def summarize_content(content: DamageMapContent) -> Summary:
         "buildings": f"{count_text(len(content.buildings), 'building')}, {assessed} assessed",
         "CRS": "no CRS" if crs is None else f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.name,
     }
-    known = [grade for grade in GRADES if counts[grade] or not content.is_wide]
+    known = [grade for grade in GRADES if counts[grade] or not content.is_open]
     facts = {"grades": ", ".join([*(f"{counts[grade]} {grade}" for grade in known), *_unknown(content)])}
     if counts[UNGRADED]:
         reasons = content.table.reason_counts(~content.table.assessed)

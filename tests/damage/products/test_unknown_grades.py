@@ -19,6 +19,7 @@ from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.products.tables import write_gpkg
 from deepnets4eo.damage.products.words import count_sentence
+from deepnets4eo.damage.review.moved_estimates import moved_share
 from deepnets4eo.damage.table.buildings import Buildings
 from deepnets4eo.outputs import number_text
 from deepnets4eo.outputs.wording import LANGUAGES
@@ -79,6 +80,21 @@ def test_likeliest_grades_come_back_and_told_maps_are_left(wide_map):
     told.damaged_share = {"value": 0.2, "interval_95": [0.1, 0.4]}
     told.withhold_unknown_grades()
     pd.testing.assert_frame_equal(told.buildings, make_map(60).buildings)
+
+
+def test_a_number_that_its_interval_excludes_is_not_stated_until_answers_move_it():
+    damage_map = make_map(60)
+    damaged = {"expected": 30.0, "interval_95": [24.0, 36.0]}
+    damage_map.damaged_share = {"value": 0.5, "interval_95": [0.4, 0.6], "contradicted": True}
+    damage_map.estimates = {"buildings": dict.fromkeys((*GRADES, "damaged"), damaged)}
+    damage_map.withhold_unknown_grades()
+    assert "likeliest" in damage_map.buildings
+    assert damage_map.headline().startswith(
+        "The images do not show how many of 54 assessed buildings have major damage or worse: 24–36"
+    )
+    moved = moved_share(damage_map.damaged_share, damage_map.estimates, 60)
+    assert not moved["contradicted"]
+    assert moved["interval_95"] == [0.4, 0.6]
 
 
 def test_no_product_states_an_unknown_grade(wide_map, tmp_path):
