@@ -158,7 +158,7 @@ def test_a_column_points_to_damage_by_its_sign_alone() -> None:
 @pytest.mark.parametrize(
     ("share", "estimates", "number", "moved"),
     [
-        ({"value": 0.1}, {"damaged": {"expected": 20.0, "interval_95": [10.0, 30.0]}}, 80, {"value": 0.25, "interval_95": [0.125, 0.375]}),
+        ({"value": 0.1, "contradicted": True}, {"damaged": {"expected": 20.0, "interval_95": [10.0, 30.0]}}, 80, {"value": 0.25, "interval_95": [0.125, 0.375], "contradicted": False}),
         ({"value": 0.1}, {"damaged": {"expected": 20.0, "interval_95": [10.0, 30.0]}}, 0, {"value": 0.1}),
         ({"value": 0.1}, {}, 80, {"value": 0.1}),
         ({}, {"damaged": {"expected": 20.0, "interval_95": [10.0, 30.0]}}, 80, {}),
