@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from change_pairs import publish, train_run
-from height_semantics import BATCH, SMALL, STEPS, plain_loop
+from height_semantics import EPOCH_STEPS, SMALL, STEPS, plain_loop
 from numpy.typing import NDArray
 from script import add_smoke, kept_results, plain_errors, require_all, store_results, title_of
 from zero import median_of_rows
@@ -40,10 +40,9 @@ FULL, SMALL_SHAPE = (480, 640), (240, 320)
 CROP = Window(45, 41, 426, 560)  # of 480 × 640, Eigen et al. 2014
 DEPTH = Quantity("depth", low=0.0, high=10.0, zero="void")
 RECIPE, PLAIN, ITSELF = "depth/d3net", "plain loop, L1", "D3-Net, L1"
-EPOCH_STEPS, D3NET_STEPS = 20, 300
+D3NET_STEPS = 300
 OF_D3NET = (
     *(one for one in SMALL if not one.startswith(("model.", "train.epochs="))),
-    f"data.windows_per_epoch={BATCH * EPOCH_STEPS}",
     f"train.epochs={D3NET_STEPS // EPOCH_STEPS}",
 )
 LOSSES = {

@@ -47,10 +47,10 @@ EDGES = Legend.from_dict({"name": "edges", "classes": [
     {"value": 0, "name": "elsewhere", "color": [200, 200, 200]}, {"value": 1, "name": "roof edge", "color": [200, 30, 30]}]})  # fmt: skip
 NETWORK = "light-unet"
 OPTIONS: dict[str, Any] = {"decoder_channels": [32, 16, 16]}
-STEPS, BATCH, TILE_PX, LR = 160, 8, 64, 2e-3
+STEPS, EPOCH_STEPS, BATCH, TILE_PX, LR = 160, 20, 8, 64, 2e-3
 SMALL = (
     f"model.network={NETWORK}", f"model.options={json.dumps(OPTIONS)}", "model.encoder=null", f"data.tile_px={TILE_PX}",
-    f"data.windows_per_epoch={BATCH * 20}", f"train.epochs={STEPS // 20}", f"train.batch_size={BATCH}", f"train.lr={LR}",
+    f"data.windows_per_epoch={BATCH * EPOCH_STEPS}", f"train.epochs={STEPS // EPOCH_STEPS}", f"train.batch_size={BATCH}", f"train.lr={LR}",
     "train.average=0", "train.schedule=poly", "data.num_workers=0", "data.val_share=0", "data.sampling=random", "train.photometric=0.1",
     "train.precision=float32", "predict.tile_px=256", "predict.halo_px=32", "predict.overlap_px=0",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""When outlines lie on their buildings although no offset stands out: the score of the right outlines beside those of other sites.
+"""When outlines lie on their buildings although no offset stands out: the score of the right outlines next to those of other sites.
 
 Usage: python experiments/outlines_in_place.py --data FOLDER --out runs/outlines_in_place [--smoke]
 

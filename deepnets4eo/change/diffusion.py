@@ -80,8 +80,7 @@ class Diffusion:
     @property
     def reach_px(self) -> int:
         """Return the rows and columns around a tile that contain nearly all of what flows into it: four standard deviations."""
-        time = self.rate * self.steps * (1 if self.cycle == 1 else (self.cycle + 1) / 3)
-        return int(np.ceil(4 * np.sqrt(2 * time)))
+        return int(np.ceil(4 * np.sqrt(2 * math.fsum(self.rates))))
 
 
 def guided_anisotropic_diffusion(

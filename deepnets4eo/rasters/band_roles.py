@@ -85,7 +85,7 @@ def band_keys(names: Sequence[str], colours: Sequence[str] | None) -> tuple[str,
     return keys if len(set(keys)) == len(keys) else ()
 
 
-MOST_OF_SCENES = 16  # bands of WorldView-3, the most of satellites whose bands are not a spectrum
+MAX_SCENE_BANDS = 16  # bands of WorldView-3, the most of satellites whose bands are not a spectrum
 
 
 def colour_positions(
@@ -108,7 +108,7 @@ def colour_positions(
         if colours is not None and {*COLOURS} <= {*colours}:
             roles = {colour: list(colours).index(colour) for colour in COLOURS}
         else:
-            roles = roles_by_wavelength(wavelengths_nm if len(names) <= MOST_OF_SCENES else None)
+            roles = roles_by_wavelength(wavelengths_nm if len(names) <= MAX_SCENE_BANDS else None)
         if not {*COLOURS} <= roles.keys() or not all(
             states_nothing(names[roles[colour]], roles[colour] + 1) for colour in COLOURS
         ):

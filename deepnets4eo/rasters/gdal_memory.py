@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,19 +24,27 @@ WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least
 
 
 def cache_bytes(*images: Layer | None) -> int:
-    """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows, for tiles that fit all of them.
+    """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows, for tiles that fit all of them."""
+    return _plan(images)[0]
 
-    Threads share what is decoded of tiles that fit."""
+
+def _shared_cache_bytes(images: Sequence[Layer | None]) -> int:
+    """Return `cache_bytes` of images, and let threads share what is decoded of tiles that fit."""
+    size, fitting = _plan(images)
+    for image in fitting:
+        image.reader.share_decoded()
+    return size
+
+
+def _plan(images: Sequence[Layer | None]) -> tuple[int, list[Layer]]:
+    """Return the block cache for images, and those in tiles if all tiles fit in it."""
     rows = [(image, _row_bytes(image)) for image in images if image is not None]
     files = [(image, row) for image, row in rows if row is not None]
     strips = sum(row * _window_rows(image) for image, row in files)
     tiled = [image for image, row in files if not row]
     tiles = sum(map(_whole_bytes, tiled))
-    if tiles > WHOLE_BYTES:
-        return max(CACHE_BYTES, min(strips, MAX_CACHE_BYTES))
-    for image in tiled:
-        image.reader.share_decoded()
-    return max(CACHE_BYTES, min(strips, MAX_CACHE_BYTES), tiles)
+    least = max(CACHE_BYTES, min(strips, MAX_CACHE_BYTES))
+    return (max(least, tiles), tiled) if tiles <= WHOLE_BYTES else (least, [])
 
 
 def _whole_bytes(image: Layer) -> int:
@@ -80,7 +88,7 @@ def gdal_cache(*images: Layer | None, size_bytes: int | None = None) -> Iterator
         context = object()
         others = [limit for key, limit in _limits.items() if key is not _OWN]
         _limits.setdefault(_OWN, get_gdal_config("GDAL_CACHEMAX"))
-        _limits[context] = max([cache_bytes(*images), *others]) if size_bytes is None else size_bytes
+        _limits[context] = max([_shared_cache_bytes(images), *others]) if size_bytes is None else size_bytes
         set_gdal_config("GDAL_CACHEMAX", _limits[context])
         try:
             yield
@@ -101,5 +109,5 @@ def widen_cache(*images: Layer) -> None:
     """
     context = next(reversed(_limits), _OWN)
     if context is not _OWN:
-        _limits[context] = max(_limits[context], cache_bytes(*images))
+        _limits[context] = max(_limits[context], _shared_cache_bytes(images))
         set_gdal_config("GDAL_CACHEMAX", _limits[context])

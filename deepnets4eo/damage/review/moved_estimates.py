@@ -71,7 +71,7 @@ def moved_share(share: dict[str, Any], estimates: dict[str, Any], number: int) -
     return share | {
         "value": damaged["expected"] / number,
         "interval_95": [end / number for end in damaged["interval_95"]],
-        "contradicted": False,  # a count by answers says what the grades do not
+        "contradicted": False,  # a count by answers states what the grades do not
     }
 
 
