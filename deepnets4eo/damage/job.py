@@ -157,10 +157,10 @@ def decide(site: Site, model: DecisionModel, evidences: Sequence[Evidence]) -> D
     extended = measure_phases(replace(site, buildings=decision.ungraded), evidences, Phase.AFTERWARDS)
     decision = replace(decision, ungraded=extended.buildings)
     if site.water is None:
-        return decision
+        return decision.checked_against_grades(site.event)
     decision = with_inundation(decision, site.water, inundated, site.settings)
-    contradicted = dry_hazard_findings(site.event, site.settings, decision.inundation["inundated"])
-    return replace(decision, findings=(*contradicted, *decision.findings))
+    dry = dry_hazard_findings(site.event, site.settings, decision.inundation["inundated"])
+    return replace(decision, findings=(*dry, *decision.findings)).checked_against_grades(site.event)
 
 
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:

@@ -555,6 +555,15 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
     assert after.ungraded.frame["reason"].tolist() == reasons
     counts = ("structure", "together", "inundated", "by_water", "known", "hidden", "not_assessed", "unknown")
     assert [after.inundation[name] for name in counts] == [0, 3, 3, 1, 4, 0, 0, 0]
+    flood = EventInfo(name="Flood")
+    before_water, after_water = (  # three of four are damaged, but none before the water is known
+        replace(one, share=replace(one.share, interval_95=(0.6, 0.9))).checked_against_grades(flood)
+        for one in (decision, after)
+    )
+    assert before_water.share.contradicted
+    assert [finding.code for finding in before_water.findings] == ["count_not_told"]
+    assert not after_water.share.contradicted
+    assert "count_not_told" not in [finding.code for finding in after_water.findings]
     possibly = Settings(inundation="possibly-damaged")
     after = with_inundation(decision, water, inundated_buildings(Buildings(frame), water, possibly), possibly)
     assert after.buildings.frame["damage"].tolist() == [GRADES[1], GRADES[1], GRADES[0], GRADES[1]]

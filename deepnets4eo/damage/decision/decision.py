@@ -58,6 +58,14 @@ class Decision:
         """The buildings with their grades."""
         return self.ungraded.with_grades(self.grades)
 
+    def checked_against_grades(self, event: EventInfo) -> Decision:
+        """Return the decision that states no number of damaged buildings if its final grades contradict the interval of that number."""
+        assessed = int(self.ungraded.assessed.sum())
+        share = self.share.against(int(is_damaged(self.grades.numbers[self.grades.known]).sum()), assessed)
+        if not share.contradicted or share_findings(self.share, assessed, event):
+            return replace(self, share=share)
+        return replace(self, share=share, findings=(*share_findings(share, assessed, event), *self.findings))
+
 
 @dataclass(frozen=True)
 class DecisionModel:
@@ -152,7 +160,6 @@ class DecisionModel:
         grades = _grade(site, judgement, unlike, named).cap(unlike | by_network)
         spread = np.where(unlike[:, None], Reliability.unknown_spread, judgement.values(lambda fitted: fitted.spread))
         share, totals = _estimates(site, spread, ground, wet)
-        share = share.against(int(is_damaged(grades.numbers[grades.known]).sum()), int(full.assessed.sum()))
         by_structure = np.where(grades.known & (True if wet is None else ~wet.any_water), grades.numbers, -1)
         confusion = confusion_of_grades(site, spread, by_structure)
         findings = (
