@@ -235,7 +235,7 @@ def _open_or_refuse(door: Entrance, place: Place, case: Case, form: str) -> tupl
         return None, str(error)
 
 
-@pytest.mark.parametrize(("name", "entrance", "form"), cells())
+@pytest.mark.parametrize(("name", "entrance", "form"), [*cells()])
 def test_a_cell(name: str, entrance: str, form: str, place: Place, caplog: pytest.LogCaptureFixture) -> None:
     case, cell = CASES[name], (name, entrance)
     refused = (case.refused and cell not in NAMED) or cell in REFUSED

@@ -11,7 +11,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters import Layer, Scene
-from deepnets4eo.segmenters import Ensemble, InputSpec, NetworkSegmenter, TestTimeAugmentation
+from deepnets4eo.segmenters import Ensemble, InputSpec, NetworkSegmenter, TestTimeAugmentation as Augmented
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))
@@ -50,19 +50,19 @@ def test_flips_average_the_four_mirror_images(batch: np.ndarray) -> None:
     plain, total = network(), 0.0
     for axes in ((), (2,), (3,), (2, 3)):
         total = total + np.flip(plain.predict_proba(np.flip(batch, axes).copy()), axes)
-    np.testing.assert_allclose(TestTimeAugmentation(plain, "flips").predict_proba(batch), total / 4, atol=1e-6)
+    np.testing.assert_allclose(Augmented(plain, "flips").predict_proba(batch), total / 4, atol=1e-6)
 
 
 def test_a_half_turn_is_averaged_with_the_image_as_it_is(batch: np.ndarray) -> None:
     plain = network()
     turned = np.flip(plain.predict_proba(np.flip(batch, (2, 3)).copy()), (2, 3))
     mean = (plain.predict_proba(batch) + turned) / 2
-    np.testing.assert_allclose(TestTimeAugmentation(plain, "half-turn").predict_proba(batch), mean, atol=1e-6)
+    np.testing.assert_allclose(Augmented(plain, "half-turn").predict_proba(batch), mean, atol=1e-6)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_with_all_turns_a_turned_image_is_labelled_the_same_turned(batch: np.ndarray, turns: int) -> None:
-    every = TestTimeAugmentation(network(), "turns")
+    every = Augmented(network(), "turns")
     turned = np.ascontiguousarray(np.rot90(batch, turns, (2, 3))[..., ::-1])
     back = np.rot90(every.predict_proba(turned)[..., ::-1], -turns, (2, 3))
     np.testing.assert_allclose(back, every.predict_proba(batch), atol=1e-6)
@@ -77,7 +77,7 @@ def test_scales_leave_what_looks_the_same_at_all_of_them_alone(batch: np.ndarray
 
     rows = np.linspace(0, 1, 64, dtype=np.float32)[:, None] * np.ones((64, 96), np.float32)
     ramp = np.stack([rows, 1 - rows, 0 * rows])[None]
-    scaled = TestTimeAugmentation(Shows(), "none", scales=(0.5, 0.75, 2.0)).predict_proba(ramp)
+    scaled = Augmented(Shows(), "none", scales=(0.5, 0.75, 2.0)).predict_proba(ramp)
     np.testing.assert_allclose(scaled[:, :, 4:-4, 4:-4], ramp[:, :, 4:-4, 4:-4], atol=1e-3)
 
 
@@ -98,8 +98,8 @@ def test_two_hesitant_votes_outweigh_a_certain_one_and_ties_go_to_the_greater_me
 
 
 def test_the_halo_is_the_widest_and_grows_with_small_scales() -> None:
-    assert TestTimeAugmentation(network(), "turns").tiling == Tiling(64, 8)
-    assert TestTimeAugmentation(network(), scales=(0.5, 1)).halo_px == 40  # 8 / 0.5 and interpolation, in steps of 32
+    assert Augmented(network(), "turns").tiling == Tiling(64, 8)
+    assert Augmented(network(), scales=(0.5, 1)).halo_px == 40  # 8 / 0.5 and interpolation, in steps of 32
     wide = Ensemble([network(), network(tiling=Tiling(128, 32))])
     assert wide.halo_px == 40
     assert wide.tiling.core_px == 48
@@ -108,7 +108,7 @@ def test_the_halo_is_the_widest_and_grows_with_small_scales() -> None:
 
 def test_a_scene_has_the_same_bits_however_it_is_cut(tmp_path: Path) -> None:
     small = Scene.open(image=SCENE.read()["image"][:, :90, :70])
-    members = [TestTimeAugmentation(network(0), "none", scales=(0.5, 1)), network(1)]
+    members = [Augmented(network(0), "none", scales=(0.5, 1)), network(1)]
     segmenter, found = Ensemble(members, "majority", tiling=Tiling(96, 24, 8)), []
     for workers, further in ((1, {}), (3, {"block_px": 32, "strip_px": 32})):
         out = tmp_path / f"labels{workers}.tif"
@@ -128,9 +128,9 @@ def test_what_cannot_be_is_refused() -> None:
         (lambda: Ensemble([network()], "median"), "vote 'median' is unknown"),
         (lambda: Ensemble([network(), network(legend=other_legend)]), "member 2 of the ensemble has legend 'two'"),
         (lambda: Ensemble([network(), stranger]), "member 2 of the ensemble has another gsd_m"),
-        (lambda: TestTimeAugmentation(network(), "spins"), "Choose from none, half-turn, flips, turns"),
-        (lambda: TestTimeAugmentation(network(), scales=()), "one or more from 0.25"),
-        (lambda: TestTimeAugmentation(network(), scales=(0.1,)), r"scales \[0.1\]"),
+        (lambda: Augmented(network(), "spins"), "Choose from none, half-turn, flips, turns"),
+        (lambda: Augmented(network(), scales=()), "one or more from 0.25"),
+        (lambda: Augmented(network(), scales=(0.1,)), r"scales \[0.1\]"),
     ):
         with pytest.raises(InputError, match=message):
             make()
