@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 from deepnets4eo.floods import BuildingWater, Recognition
-from deepnets4eo.floods.mud import MudGroup, MuddyGround, _connected, _entropy, _grown
+from deepnets4eo.floods.mud import MuddyGround, MudGroup, _connected, _entropy, _grown
 from deepnets4eo.floods.optical import _by_network, _squares_side_by_side, mirror_unseen
 from deepnets4eo.floods.thresholds import WaterLevels, WaterThreshold, _histogram, _quarters, grow_water, parts_with
 from deepnets4eo.grid import Window
