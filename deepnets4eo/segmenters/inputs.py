@@ -117,10 +117,21 @@ class LayerInput:
         return ValueRange(np.array(self.band_low), np.array(self.band_high), self.low, self.high, constant)
 
     def warn_of_bands(self, source: str, seen: ValueRange | None) -> None:
-        """Warn of bands with values of another order of magnitude than in training, only one value, or only one value in training."""
+        """Warn of an offset, of pictures of 8 bits, of bands of another order of magnitude than in training or of one value there or here."""
         usual = self.range
         if seen is None or usual is None or len(seen.lows) != len(usual.lows):
             return
+        if offset := seen.describe_offset(usual):
+            log.warning(
+                "%s: %s. An offset may differ, such as the 1,000 that Sentinel-2 adds since processing baseline 04.00, so that labels are wrong. "
+                "If the image has it: gdal_edit.py -scale 1 -offset -1000 FILE; if the training has it, learn again from images without it.",
+                source, offset,
+            )  # fmt: skip
+        if seen.may_be_bytes(usual):
+            log.warning(
+                "%s has values from %s in all bands, as pictures of 8 bits have, where training had %s: labels may be wrong. Give the image as it "
+                "was delivered, before it was stretched for display.", source, seen, usual,
+            )  # fmt: skip
         if strange := seen.strange_bands(usual, self.bands):
             log.warning(
                 "%s has values that the run did not learn from: %s. Its labels may be wrong there; check the unit and the order of the bands.",
@@ -401,9 +412,25 @@ def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:
         if "#" in layer.source and len(expected.bands) in layer.shape:
             return [f"{problem}its axes seem to be in another order: name them, e.g. {layer.source}:bhw"]
         return [f"{problem}give a file of these, e.g. taken out with gdal_translate -b 1 -b 2 …"]
-    return name_problems(source, expected.bands, layer.band_names) + range_problems(
-        source, expected, value_range(layer), layer.dtype
-    )
+    return [
+        *name_problems(source, expected.bands, layer.band_names),
+        *range_problems(source, expected, value_range(layer), layer.dtype),
+        *byte_problems(source, expected, layer),
+    ]
+
+
+def byte_problems(source: str, expected: LayerInput, layer: Layer) -> list[str]:
+    """Return the reason why a picture of bytes cannot have the unit of training, whose bands all go beyond; empty if it can."""
+    usual = expected.range
+    if layer.dtype != np.uint8 or np.dtype(expected.dtype) == np.uint8 or expected.units == ANY_VALUES or usual is None:
+        return []
+    varied = ~usual.constant
+    if varied.sum() < ValueRange.enough_bands or not (usual.highs[varied] > BYTE).all():
+        return []
+    return [
+        f"{source} has bytes, training had {expected.dtype} values from {usual}, beyond {BYTE} in every band: a picture for display has another unit; give "
+        "the image as it was delivered"
+    ]
 
 
 def name_problems(source: str, expected: Sequence[str], names: Sequence[str]) -> list[str]:

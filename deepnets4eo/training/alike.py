@@ -59,6 +59,7 @@ def check_alike(scenes: Sequence[Any], layers: Sequence[str], ranges: Mapping[st
         _check_number_types(opened, known, names, what)
         if not _is_height(layer, opened[0]):
             _check_magnitudes(opened, known, names, what)
+            _check_offsets(known, names, what)
 
 
 def _is_height(name: str, layer: Layer) -> bool:
@@ -209,6 +210,20 @@ def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[st
     if enough and wide and max(times[number] for number in small) >= ValueRange.other_unit:
         raise InputError(f"{text}: these are of two units. Bring all scenes to one unit, from the same product.")
     log.warning("%s. Where these are two units, bring all scenes to one.", text)
+
+
+def _check_offsets(known: Ranges, names: Sequence[str], what: str) -> None:
+    """Warn of scenes whose darkest values differ by about the offset of Sentinel-2, which no scene states."""
+    if not known:
+        return
+    darkest = min(known, key=lambda number: known[number].low)
+    texts = {number: measured.describe_offset(known[darkest]) for number, measured in known.items()}
+    if offset := sorted(number for number, text in texts.items() if text):
+        log.warning(
+            "%s: %s %s. Some scenes may have an offset that others lack, such as the 1,000 that Sentinel-2 adds since processing baseline 04.00. "
+            "If they have it: gdal_edit.py -scale 1 -offset -1000 FILE.",
+            what, _say_scenes(names, offset), texts[offset[0]].replace("in training", f"in {names[darkest]}"),
+        )  # fmt: skip
 
 
 def _band_text(layer: Layer) -> str:

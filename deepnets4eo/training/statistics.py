@@ -70,7 +70,7 @@ def measure_inputs(
     """
     moments = {layer: BandMoments(_bands(split, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
-    scene_of: list[int] = []
+    scene_of, sizes = list[int](), list[int]()
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
     windows = split.windows(SplitPart.train, WINDOW_PX)
     most_windows = max(
@@ -81,6 +81,7 @@ def measure_inputs(
         sample = split.scenes[scene_window.scene].scene.read(scene_window.window, layers)
         counted = sample["valid"] & split.mask(scene_window.scene, SplitPart.train, scene_window.window)
         scene_of.append(scene_window.scene)
+        sizes.append(int(counted.sum()))
         for layer in layers:
             pixels = sample[layer][:, counted]
             moments[layer].update(pixels)
@@ -92,7 +93,7 @@ def measure_inputs(
                 )
     if not all(moment.count for moment in moments.values()):
         raise InputError(_nothing_valid(split, layers))
-    check_alike(split.scenes, layers, {layer: _ranges(parts, scene_of) for layer, parts in kept.items()})
+    check_alike(split.scenes, layers, {layer: _ranges(parts, scene_of, sizes) for layer, parts in kept.items()})
     seen = {layer: np.concatenate(parts, axis=1) for layer, parts in kept.items()}
     for layer in layers:
         _warn_of_outliers(split, layer, moments[layer].std, seen[layer], extremes, scaling)
@@ -111,13 +112,19 @@ def measure_inputs(
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
 
 
-def _ranges(parts: Sequence[NDArray[np.float32]], scene_of: Sequence[int]) -> dict[int, ValueRange]:
-    """Scene → the values that were kept of it; parts (C, n) of windows, and the scene of each."""
-    by_scene: dict[int, list[NDArray[np.float32]]] = {}
-    for scene, part in zip(scene_of, parts, strict=True):
-        by_scene.setdefault(scene, []).append(part)
-    ranges = {scene: ValueRange.of_pixels(np.concatenate(pixels, axis=1)) for scene, pixels in by_scene.items()}
-    return {scene: range_of_scene for scene, range_of_scene in ranges.items() if range_of_scene is not None}
+def _ranges(
+    parts: Sequence[NDArray[np.float32]], scene_of: Sequence[int], sizes: Sequence[int]
+) -> dict[int, ValueRange]:
+    """Return scene → the range of the values that were kept of it; parts (C, n) of windows, their scenes and the pixels they are of."""
+    by_scene: dict[int, list[int]] = {}
+    for number, scene in enumerate(scene_of):
+        by_scene.setdefault(scene, []).append(number)
+    ranges: dict[int, ValueRange] = {}
+    for scene, numbers in by_scene.items():
+        kept = ValueRange.of_pixels(np.concatenate([parts[number] for number in numbers], axis=1))
+        if kept is not None:
+            ranges[scene] = replace(kept, pixels=sum(sizes[number] for number in numbers))
+    return ranges
 
 
 def class_cells(split: DataSplit[LabelledScene]) -> list[ClassCells]:

@@ -114,3 +114,66 @@ def test_much_smaller_values_are_of_another_unit_unless_bytes_are_expected_to_be
     dark = ValueRange(np.full(4, 0.01), np.full(4, 0.02), 0.01, 0.02, np.zeros(4, bool))
     assert bool(range_problems("a.tif", usual, dark, np.dtype(dtype))) == said
     assert not range_problems("a.tif", usual, None, np.dtype(dtype))
+
+
+REFLECTANCE = (
+    np.random.default_rng(1).integers(0, 2500, (4, 128, 128)).astype(np.uint16)
+    + np.array([180, 250, 130, 600], np.uint16)[:, None, None]
+)
+
+
+def texts_of(learnt: np.ndarray, seen: np.ndarray, caplog: pytest.LogCaptureFixture) -> str:
+    """The warnings of a scene that is labelled by a run that learnt from another."""
+    inputs = InputSpec.measure([Scene.open(image=learnt)])
+    caplog.clear()
+    inputs.check(Scene.open(image=seen))
+    return caplog.text
+
+
+@pytest.mark.parametrize(("learnt", "added", "words"), [
+    (0, 1000, "no band has values below 11"), (1000, 0, "bands have values down to 1"), (0, 0, ""), (1000, 1000, ""), (0, 400, ""), (0, 3000, ""),
+])  # fmt: skip
+def test_an_undeclared_offset_of_sentinel_2_is_named_both_ways(
+    learnt: int, added: int, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = texts_of(REFLECTANCE + np.uint16(learnt), REFLECTANCE + np.uint16(added), caplog)
+    assert ("processing baseline 04.00" in text) == bool(words)
+    assert words in text
+
+
+def test_fields_without_a_dark_pixel_and_bands_of_masks_are_no_offset(caplog: pytest.LogCaptureFixture) -> None:
+    assert "baseline" not in texts_of(REFLECTANCE, REFLECTANCE[:, :64] + np.uint16(1000), caplog)
+    mask = np.zeros((1, 128, 128), np.uint16)
+    mask[:, :64] = 1
+    masked = [np.concatenate([REFLECTANCE + np.uint16(added), mask]) for added in (0, 1000)]
+    assert "processing baseline 04.00" in texts_of(masked[0], masked[1], caplog)
+
+
+def test_a_run_of_more_than_8_bits_refuses_bytes_and_names_a_picture_in_wider_numbers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    picture = (REFLECTANCE / 12.3).clip(0, 255).astype(np.uint8)
+    with raises_naming(RunError, "has bytes", "uint16"):
+        texts_of(REFLECTANCE, picture, caplog)
+    assert "pictures of 8 bits" in texts_of(REFLECTANCE, picture.astype(np.uint16), caplog)
+    assert not texts_of(REFLECTANCE, picture.astype(np.uint16) * np.uint16(2), caplog)  # a dark scene
+    sea = (picture.astype(np.uint16) * np.array([4, 3, 2, 1], np.uint16)[:, None, None]) // 5
+    assert "pictures" not in texts_of(REFLECTANCE, sea, caplog)
+    inputs = InputSpec.measure([Scene.open(image=picture)])
+    inputs.check(Scene.open(image=picture))
+
+
+def test_scenes_of_one_training_that_differ_by_the_offset_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for added, named in ((0, False), (1000, True)):
+        files = [
+            str(write_geotiff(tmp_path / f"{name}{added}.tif", REFLECTANCE + np.uint16(more)))
+            for name, more in (("a", 0), ("b", added))
+        ]
+        data = DataSection(
+            scenes=tuple({"name": file[-9:-4], "image": file} for file in files), val_share=0, split="scenes"
+        )
+        caplog.clear()
+        measure_inputs(make_split(open_layers(data, ["image"]), data), ["image"])
+        assert ("Some scenes may have an offset" in caplog.text) == named
