@@ -51,8 +51,8 @@ def test_dry_ground_that_an_image_does_not_show_is_no_proof() -> None:
     every = BuildingWater(np.zeros(4), np.full(4, 0.1), column, np.full(4, np.nan))
     seen = BuildingWater(np.zeros(4), np.array([0.1, 0.2, 0.7, 0.8]), np.array([NO, NOT_KNOWN, YES, YES], object), np.array([np.nan, 0.3, np.nan, np.nan]))  # fmt: skip
     found = every.doubted_by(seen)
-    assert found.inundated.tolist() == [NO, NOT_KNOWN, NOT_KNOWN, YES]
-    np.testing.assert_array_equal(found.near_share, [np.nan, 0.3, 0.7, np.nan])
+    assert found.inundated.tolist() == [NO, NOT_KNOWN, YES, YES]
+    np.testing.assert_array_equal(found.near_share, [np.nan, 0.3, np.nan, np.nan])
 
 
 def test_an_opened_flood_prints_the_kinds_of_its_dates() -> None:

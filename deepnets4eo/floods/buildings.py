@@ -106,16 +106,16 @@ class BuildingWater:
         return replace(self, inundated=np.where(self.surrounded, self.inundated, NOT_KNOWN).astype(object))
 
     def doubted_by(self, seen: BuildingWater) -> BuildingWater:
-        """Return the buildings with "no" as "not known" unless ground that an image shows as dry proves it.
+        """Return the buildings with "no" only where ground that an image shows as dry proves it; others have the water of `seen`.
 
-        seen : the same buildings by a map without the ground that the image hides, whose shares of water become the likelihoods
+        seen : the same buildings by a map without the ground that the image hides
         """
         doubtful = (self.inundated == NO) & (seen.inundated != NO)
-        likely = np.where(np.isnan(seen.hidden_share) & seen.surrounded, seen.ring_share, seen.hidden_share)
-        return replace(
-            self,
-            inundated=np.where(doubtful, NOT_KNOWN, self.inundated).astype(object),
-            near_share=np.where(doubtful, likely, self.hidden_share),
+        return BuildingWater(
+            np.where(doubtful, seen.share, self.share),
+            np.where(doubtful, seen.ring_share, self.ring_share),
+            np.where(doubtful, seen.inundated, self.inundated).astype(object),
+            np.where(doubtful, seen.hidden_share, self.hidden_share),
         )
 
     def by_colour(self) -> BuildingWater:

@@ -33,8 +33,8 @@ def write_water(path: Path, values: np.ndarray, legend: Legend | None) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("flood map", "not known"), ("mask", "no")])
-def test_dark_ground_next_to_the_flood_of_a_map_is_not_known_to_be_dry_unless_a_mask_states_it(
+@pytest.mark.parametrize(("kind", "expected"), [("flood map", "yes"), ("mask", "no")])
+def test_dark_ground_next_to_the_flood_of_a_map_is_no_dry_ground_unless_a_mask_states_it(
     kind: str, expected: str, tmp_path: Path
 ) -> None:
     wet = np.zeros((SIDE, SIDE), np.uint8)
@@ -50,15 +50,16 @@ def test_dark_ground_next_to_the_flood_of_a_map_is_not_known_to_be_dry_unless_a_
     assert inundated.to_dict() == {"in water": "yes", "on dark ground": expected, "on bright ground": "no"}
 
 
-def test_a_dry_building_is_doubted_only_where_the_image_hides_its_ground() -> None:
+def test_a_dry_building_has_the_water_of_the_visible_ground_only_where_the_image_hides_the_other() -> None:
     given = BuildingWater(np.zeros(4), np.array([0.1, 0.1, 0.1, 0.9]), np.array(["no", "no", "no", "yes"], object))
     hidden = BuildingWater(
         np.zeros(4), np.array([0.8, 0.1, np.nan, 0.9]), np.array(["yes", "no", "not known", "not known"], object),
         np.array([np.nan, np.nan, 0.3, 0.6]),
     )  # fmt: skip
     found = given.doubted_by(hidden)
-    assert found.inundated.tolist() == ["not known", "no", "not known", "yes"]
-    np.testing.assert_array_equal(found.hidden_share, [0.8, np.nan, 0.3, np.nan])
+    assert found.inundated.tolist() == ["yes", "no", "not known", "yes"]
+    np.testing.assert_array_equal(found.ring_share, [0.8, 0.1, np.nan, 0.9])
+    np.testing.assert_array_equal(found.hidden_share, [np.nan, np.nan, 0.3, np.nan])
 
 
 @pytest.mark.real_data

@@ -40,6 +40,7 @@ NEARBY, PERHAPS = "in water, by the nearest ground that is seen", "perhaps in wa
 class Inundation:
     """Numbers of buildings by water: known, inundated, damaged by only structure and together, by only water, not assessed.
 
+    structure : None if the structure of no building was assessed
     counts_as : what a building in new water counts as
     since_unknown : number in water that may be old
     unknown : number for which it is unknown, since water is not recognised
@@ -49,7 +50,7 @@ class Inundation:
     counts_as: CountsAs
     known: int
     inundated: int
-    structure: int
+    structure: int | None
     together: int
     by_water: int
     not_assessed: int
@@ -164,7 +165,9 @@ def inundation_after_answers(
     damaged, was_damaged = (grades.known & is_damaged(grades.numbers) for grades in (after, before))
     together = int(damaged.sum())
     moved_on_dry_ground = int(damaged[~wet].sum()) - int(was_damaged[~wet].sum())
-    structure = min(int(inundation["structure"]) + moved_on_dry_ground, together)
+    structure = inundation["structure"]
+    if structure is not None:
+        structure = min(int(structure) + moved_on_dry_ground, together)
     moved = [
         replace(finding, values={**finding.values, "structure": structure}) if finding.code == IN_WATER else finding
         for finding in findings
@@ -200,7 +203,7 @@ def _count_by_water(
         counts_as=counts_as,
         known=int((assessed & around.known).sum()),
         inundated=int((assessed & around.surrounded).sum()),
-        structure=int(before.damaged.sum()),
+        structure=int(before.damaged.sum()) if before.by_structure.any() else None,
         together=int((grades.known & is_damaged(grades.numbers)).sum()),
         by_water=int(before.by_water.sum()),
         not_assessed=int((~assessed & around.surrounded).sum()),

@@ -260,7 +260,7 @@ def _given_water(source: str, grid: Grid, labels: Path) -> Layer:
 
 
 def _doubt_hidden_ground(around: BuildingWater, site: Site, source: str, folder: Path) -> BuildingWater:
-    """Return the buildings of a flood map with "no" as "not known" where POST hides ground near the flood; unchanged if POST is no fine colour image."""
+    """Return the buildings of a flood map by the ground near the flood that POST shows, as `flood` counts them; unchanged if POST is no fine colour image."""
     if not _shows_water(site, "post"):
         return around
     dates, reach_m, workers = _dates(site, surfaces_alone=True), site.position.reach_m, site.settings.workers

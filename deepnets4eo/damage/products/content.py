@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepnets4eo.damage.table.vocabulary import GRADES, MANY_UNKNOWN, SUBJECT, is_wide, look_at
@@ -42,6 +42,8 @@ CLASSIFIED, CLASSIFIED_ONE = (
 )
 TRUE_NUMBER = "true number {}–{} (95 %)"
 NOT_KNOWN = "{} of {} outlines not known"
+SUMS = ("structure", "together")  # of `inundation`: of grades, and not stated if these are not
+WITHHELD = "withheld"  # the parameter in the manifest that keeps them until the number of damaged buildings is known
 FEW = 0.05  # share of classified buildings up to which an event without a name may be of another kind than the map supposes
 NONE_ASSESSED = "No building could be assessed."
 OF_AFTER = "destroyed buildings, which the image after the event no longer shows, are not counted"
@@ -188,16 +190,31 @@ class DamageMapContent:
         return low, high
 
     def withhold_unknown_grades(self) -> None:
-        """State no grade of a building that is not certain if the number of damaged buildings is not stated."""
+        """State no grade of a building that is not certain, and no sum of such grades, if the number of damaged buildings is not stated."""
         if not self.is_open:
             return
+        self._withhold_sums_by_water()
         self._replace_buildings(self.table.without_unknown_grades())
         self.estimates = {quantity: rows for quantity, rows in self.estimates.items() if quantity != "confusion"}
         self.findings = tuple(finding for finding in self.findings if finding.code != "minor_not_told")
 
+    def _withhold_sums_by_water(self) -> None:
+        """State how many buildings are in new water, and not how many are damaged by structure only or together."""
+        sums = {name: self.inundation[name] for name in SUMS if self.inundation.get(name) is not None}
+        if not sums:
+            return
+        self.inundation = self.inundation | dict.fromkeys(sums)
+        self.parameters = self.parameters | {WITHHELD: sums}
+        self.findings = tuple(
+            replace(finding, values={**finding.values, "structure": None}) if "structure" in finding.values else finding
+            for finding in self.findings
+        )
+
     def state_likeliest_grades(self) -> None:
-        """State the likeliest grade of every building, whatever is known of their number."""
+        """State the likeliest grade of every building, whatever is known of their number, and the sums of these grades."""
         self._replace_buildings(self.table.with_likeliest_grades())
+        self.inundation = self.inundation | self.parameters.get(WITHHELD, {})
+        self.parameters = {name: value for name, value in self.parameters.items() if name != WITHHELD}
 
     def _replace_buildings(self, table: Buildings) -> None:
         import geopandas as gpd

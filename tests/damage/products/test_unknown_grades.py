@@ -7,12 +7,14 @@ import re
 import sqlite3
 from contextlib import closing
 
+import numpy as np
 import pandas as pd
 import pyogrio
 import pytest
 from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.decision.inundation import inundation_after_answers
 from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson, write_kml
 from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_unosat
 from deepnets4eo.damage.products.report import write_report
@@ -20,8 +22,9 @@ from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.products.tables import write_gpkg
 from deepnets4eo.damage.products.words import count_sentence
 from deepnets4eo.damage.review.moved_estimates import moved_share
+from deepnets4eo.damage.review.teaching import grades_of_map
 from deepnets4eo.damage.table.buildings import Buildings
-from deepnets4eo.outputs import number_text
+from deepnets4eo.outputs import Finding, Phrase, number_text
 from deepnets4eo.outputs.wording import LANGUAGES
 
 
@@ -95,6 +98,29 @@ def test_a_number_that_its_interval_excludes_is_not_stated_until_answers_move_it
     moved = moved_share(damage_map.damaged_share, damage_map.estimates, 60)
     assert not moved["contradicted"]
     assert moved["interval_95"] == [0.4, 0.6]
+
+
+def test_sums_of_grades_by_water_are_not_stated_until_the_number_is_known():
+    damage_map = make_map(60)
+    counts = {"inundated": 7, "structure": 31, "together": 37, "source": "flood.tif"}
+    means = Phrase("in_water_damaged")
+    in_water = Finding("buildings_in_water", "note", {"number": 7, "structure": 31, "by_water": None, "source": Finding.verbatim("flood.tif"), "means": means})  # fmt: skip
+    damage_map.inundation, damage_map.findings = dict(counts), (in_water,)
+    damage_map.damaged_share = {"value": 0.5, "interval_95": [0.0, 0.9]}
+    for _ in range(2):  # of a map that is withheld already
+        damage_map.withhold_unknown_grades()
+    assert summarize(damage_map, make_grid())["inundation"] == counts | {"structure": None, "together": None}
+    (finding,) = damage_map.findings
+    for language in LANGUAGES:
+        assert "31" in in_water.text(language=language)
+        assert re.findall(r"\d+", finding.text(language=language)) == ["7"]
+    damage_map.state_likeliest_grades()
+    assert damage_map.inundation == counts
+    assert damage_map.parameters == make_map(60).parameters
+    grades = grades_of_map(damage_map.buildings)
+    dry = np.zeros(60, bool)
+    counted, (found,) = inundation_after_answers(damage_map.inundation, damage_map.findings, dry, grades, grades)
+    assert found.values["structure"] == counted["structure"] == min(31, counted["together"])
 
 
 def test_no_product_states_an_unknown_grade(wide_map, tmp_path):

@@ -6,12 +6,20 @@ const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
 
 const headlineNote = () => (inWater() ? `${inWater()}.` : "");
 
-// Damage by structure and by water apart and together, where houses stand in new water.
+// Buildings in new water, and how many are damaged by structure only, if that is known.
 function inWater() {
   const water = page.summary.inundation;
   if (!water?.inundated) return "";
-  const [wet, structure] = [number(water.inundated), number(water.structure)];
-  return water.inundated === 1 ? t`${wet} stands in new water, ${structure} damaged by structure only` : t`${wet} stand in new water, ${structure} damaged by structure only`;
+  const wet = number(water.inundated), one = water.inundated === 1;
+  if (water.structure === null) return one ? t`${wet} stands in new water` : t`${wet} stand in new water`;
+  const structure = number(water.structure);
+  return one ? t`${wet} stands in new water, ${structure} damaged by structure only` : t`${wet} stand in new water, ${structure} damaged by structure only`;
+}
+
+function waterLine() {
+  const water = inWater();
+  if (!water || page.summary.inundation.structure === null) return water ? paragraph(t`Water: ${water}.`) : "";
+  return paragraph(t`Water: ${water}, ${number(page.summary.inundation.together)} together.`);
 }
 
 // The number that an interval is of: the expected one if it was estimated, else the classified one.
@@ -42,7 +50,7 @@ function summaryBoxes() {
       : t`Shares are of the assessed buildings. The intervals are 95 % intervals and do not include grading errors.`)),
     confusionBox(),
     areasBox(),
-    box(t`What was examined`, factList(assessedFacts()), inWater() ? paragraph(t`Water: ${inWater()}, ${number(page.summary.inundation.together)} together.`) : "", reasons()),
+    box(t`What was examined`, factList(assessedFacts()), waterLine(), reasons()),
   ];
 }
 
