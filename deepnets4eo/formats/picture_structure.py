@@ -145,15 +145,17 @@ def _read_png(file: BinaryIO, size: int) -> Structure:
 
 
 def _read_webp(file: BinaryIO, size: int) -> Structure:
+    file.seek(4)
+    end = CHUNK_HEAD + struct.unpack("<I", file.read(4))[0]  # of the container, whatever follows it
     orientation, frames, at = UPRIGHT, 0, 12
-    while at + CHUNK_HEAD <= size:
+    while at + CHUNK_HEAD <= min(size, end):
         file.seek(at)
         kind, length = struct.unpack("<4sI", file.read(CHUNK_HEAD))
         if kind == b"EXIF":
             orientation = _exif_orientation(file.read(min(length, MAX_EXIF_BYTES)))
         frames += kind == b"ANMF"
         at += CHUNK_HEAD + length + length % 2
-    return Structure(orientation, max(1, frames), whole=at >= size)
+    return Structure(orientation, max(1, frames), whole=size >= end)
 
 
 def _read_gif(file: BinaryIO, size: int) -> Structure:
