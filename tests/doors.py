@@ -216,6 +216,7 @@ def make_place(folder: Path) -> Place:
     # heights
     with rasterio.open(write("feet.tif", HEIGHTS / 0.3048), "r+") as file:
         file.units = ("ft",)
+    write("centimetres.tif", HEIGHTS * 100)
     write("coordinates_in_feet.tif", HEIGHTS, crs="EPSG:2263")
     write("unplaced_heights.tif", HEIGHTS, **unplaced)
     sentinel = HEIGHTS.copy()

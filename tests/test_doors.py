@@ -93,6 +93,9 @@ CASES = {
     "coordinates in feet": Case(
         "heights", "coordinates_in_feet.tif", ("convert_to_metres",), ("may have its heights in", "heights in metres"), refused=True
     ),
+    "heights in centimetres without a unit": Case(
+        "heights", "centimetres.tif", ("refuse_steep_heights",), ("expected heights in metres",), refused=True
+    ),
     "heights without position": Case("heights", "unplaced_heights.tif", ("check_position",), ("not placed",), refused=True),
     "heights with a colour table": Case("heights", "palette.tif", ("check_colour_table",), ("colour table",), refused=True),
     "-9999": Case(
@@ -165,7 +168,13 @@ REFUSED = {
     for door, words in {"heights, dsm": ("seem to be above the sea",), "heights, dtm": ("expected heights above ground",)}.items()
 }  # fmt: skip
 ANY_QUANTITY = "values of any quantity are compared, of which 0 may be one"
+OTHER_UNIT = "heights are compared with those of training, in whatever unit"
 NO_CELL = {
+    ("heights in centimetres without a unit", "evaluate, values"): "no ground is shown: errors are as large as the values",
+    ("heights in centimetres without a unit", "evaluate, true values"): "no ground is shown: errors are as large as the values",
+    ("heights in centimetres without a unit", "train, dsm"): OTHER_UNIT,
+    ("heights in centimetres without a unit", "predict, dsm"): OTHER_UNIT,
+    ("heights in centimetres without a unit", "predict, dsm of a Scene"): OTHER_UNIT,
     ("half is 0 next to another nodata", "evaluate, values"): ANY_QUANTITY,
     ("half is 0 next to another nodata", "evaluate, true values"): ANY_QUANTITY,
     ("no position", "whole images"): "whole images have one label, and no place",

@@ -32,6 +32,7 @@ def _verb(*words: object) -> int:
 
 WHOLE_VERBS = {  # of a case: the words of a verb that reads its file, {file}; {out} is the result
     "coordinates in feet": "layers heights {file} --out {out}",
+    "heights in centimetres without a unit": "layers heights {file} --out {out}",
     "heights without position": "layers heights {file} --out {out}",
     "heights with a colour table": "layers heights {file} --out {out}",
     "half is 0 next to another nodata": "layers heights {file} --out {out}",

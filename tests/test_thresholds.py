@@ -60,7 +60,10 @@ def layer_of(values: np.ndarray, gsd_m: float) -> Layer:
 def test_an_image_of_more_than_a_metre_is_coarse(gsd_m: float, is_coarse: bool) -> None:
     post = layer_of(np.ones((1, 8, 8), np.uint8), gsd_m)
     none: Any = SimpleNamespace(
-        because=lambda _: np.zeros(3, bool), by_post=np.zeros(3, bool), compared=np.ones(3, bool)
+        because=lambda _: np.zeros(3, bool),
+        by_post=np.zeros(3, bool),
+        compared=np.ones(3, bool),
+        height_lost_m=np.full(3, np.nan),
     )
     assert [finding.code for finding in evidence_findings(None, post, none)] == ["post_coarse"] * is_coarse
 

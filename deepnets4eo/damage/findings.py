@@ -15,6 +15,8 @@ HIDDEN = {
     Reason.BLANK: "blank_post",
     Reason.SHADE: "deep_shadow_post",
 }  # reason of buildings that an image does not show → its finding
+EXCHANGED_M = 2.5  # a storey: less is noise of surface models, and of outlines next to roofs
+MIN_EXCHANGED, TIMES_LOST = 3, 2  # buildings that are higher, and times as many as lower ones
 COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model was fitted on
 
 
@@ -38,6 +40,11 @@ def evidence_findings(pre: Layer | None, post: Layer, buildings: Buildings) -> t
     findings = []
     if mean_gsd(post) > COARSE_POST_M:
         findings.append(Finding("post_coarse", "caution", {"gsd_m": mean_gsd(post), "most_m": COARSE_POST_M}))
+    loss = buildings.height_lost_m
+    gained, lost = int((loss <= -EXCHANGED_M).sum()), int((loss >= EXCHANGED_M).sum())
+    if gained >= max(MIN_EXCHANGED, TIMES_LOST * lost + 1):
+        values = {"gained": gained, "lost": lost, "metres": EXCHANGED_M}
+        findings.append(Finding("heights_exchanged", "caution", values))
     for reason, code in HIDDEN.items():
         hidden = int(buildings.because(reason).sum())
         if hidden:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .stac_items import ITEM_ERRORS, Asset, StacItem, asset_of, fetch_document, parse_document, parse_time
     from .unpacking import check_array_sizes
     from .vector_layers import OSM_AREAS, POINTS, choose_layers, join_layers, split_layer
+    from .vector_writing import write_frame
     from .vectors import (
         WKT_NAMES,
         Coordinates,
@@ -108,6 +109,7 @@ else:
                 "vector_errors",
                 "vector_file",
             ],
+            ".vector_writing": ["write_frame"],
             ".web": ["Session", "WebRequest", "failure_text", "is_web_address"],
             ".xbd": ["read_xbd"],
             ".zarr": ["parse_zarr"],

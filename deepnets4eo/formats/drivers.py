@@ -30,6 +30,19 @@ _BY_START: tuple[tuple[bytes, str], ...] = (
     (b"BM", "BMP"),
     (b"UHL1", "DTED"),
 )
+_GZIP = b"\x1f\x8b"
+NUMBERS = (
+    ".img",
+    ".dat",
+    ".raw",
+    ".bsq",
+    ".bil",
+    ".bip",
+    ".bin",
+    ".cube",
+    ".sli",
+    ".slb",
+)  # suffixes of ENVI's files of numbers
 _EHDR = {".bil", ".bip", ".bsq", ".flt", ".img", ".raw", ".bin"}
 # What else GDAL would open, for the message: it reads other files, goes online, or has many rasters in one file.
 _REFUSED: tuple[tuple[bytes, str], ...] = (
@@ -49,9 +62,10 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"grib", "GRIB"),
     (b"nitf", "NITF"),
     (b"nsif", "NITF"),
+    (b"pcidsk", "PCIDSK"),
     (b"sqlite format 3", "GeoPackage or another SQLite database"),
     (b"pk\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "a gzip archive"),
+    (_GZIP, "a gzip archive"),
 )
 
 NEEDED_ALONE = "DEEPNETS4EO_NEEDED_DRIVERS"  # in the environment, so that processes of workers know it as well
@@ -127,9 +141,11 @@ def raster_driver(path: Path) -> str:
     if path.suffix.lower() == ".hgt":
         return "SRTMHGT"
     header = _header_beside(path)
-    if header is not None and read_head(header).lstrip().startswith(b"ENVI"):
+    other = _other_format(text)  # whose numbers have no header of ENVI; a header next to it belongs to another file
+    if header is not None and not other and read_head(header).lstrip().startswith(b"ENVI"):
+        _check_numbers_of(header, path)
         return "ENVI"
-    if header is not None and path.suffix.lower() in _EHDR:
+    if header is not None and not other and path.suffix.lower() in _EHDR:
         return "EHdr"
     raise InputError(f"{path} is not a raster that can be read: it is {describe_head(head)}. {REMEDY}")
 
@@ -140,14 +156,18 @@ REMEDY = f"Read are {RASTER_FORMATS}. Turn it into one of them where you trust i
 def describe_head(head: bytes) -> str:
     """Name of the format that the first bytes belong to, for messages."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for start, name in _REFUSED:
-        if text.startswith(start):
-            return name
+    if name := next((name for start, name in _REFUSED if text.startswith(start)), ""):
+        return name
     if text.startswith((b"{", b"[")):
         return "JSON"
     if is_raster(head):
         return "an image"
     return "empty" if not head else "of an unknown format"
+
+
+def _other_format(text: bytes) -> bool:
+    """Return whether first bytes, in lower case, are of a format that is refused; gzip may be numbers of ENVI."""
+    return not text.startswith(_GZIP) and any(text.startswith(start) for start, _ in _REFUSED)
 
 
 def is_raster(head: bytes) -> bool:
@@ -174,3 +194,16 @@ def _header_beside(path: Path) -> Path | None:
         return None
     names = (f"{path.stem}.hdr", f"{path.name}.hdr", f"{path.stem}.HDR", f"{path.name}.HDR")
     return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+
+
+def _check_numbers_of(header: Path, path: Path) -> None:
+    """Refuse (InputError) a file of an unusual suffix next to the file of numbers that a header belongs to."""
+    if header.stem == path.name or path.suffix.lower() in ("", *NUMBERS):
+        return
+    stem = header.with_suffix("")
+    own = next((file for file in map(stem.with_suffix, ("", *NUMBERS)) if file != path and file.is_file()), None)
+    if own is not None:
+        raise InputError(
+            f"{path} is not a raster that can be read: the header next to it, {header.name}, belongs to {own.name}. Give {own.name}, or name the "
+            f"header of {path.name} {path.name}.hdr. {REMEDY}"
+        )

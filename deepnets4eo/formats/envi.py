@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.drivers import read_head
+from deepnets4eo.formats.drivers import NUMBERS, read_head
 
 MAX_BYTES = 64 << 20
 MAX_DIGITS = 15
@@ -25,7 +25,7 @@ BAND_LISTS = (
 SCALE_FACTOR = "reflectance scale factor"
 SAME_SCALE = 1e-6  # relative difference of two scales, from their digits
 MAX_SHOWN = 40  # characters of an entry in a message
-DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bsq", ".bil", ".bip", ".bin", ".cube", ".sli", ".slb")
+DATA_SUFFIXES = ("", *NUMBERS)
 
 
 def is_header(path: Path) -> bool:

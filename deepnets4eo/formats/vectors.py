@@ -32,6 +32,7 @@ from deepnets4eo.formats.access import address_remedy, is_remote
 from deepnets4eo.formats.databases import open_database, stored_integers
 from deepnets4eo.formats.drivers import describe_head, is_raster, leave_out_vector_drivers, read_head
 from deepnets4eo.formats.unpacking import UnpackLimits, check_unpacked_size, unpack
+from deepnets4eo.formats.vector_writing import write_frame
 from deepnets4eo.formats.web import WebRequest, download, failure_text
 from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES
 from deepnets4eo.plugins import load_plugin, plugins_of
@@ -122,7 +123,7 @@ def _read_with_plugin(path: Path, name: str) -> Iterator[Path]:
         raise InputError(f"{name} was read as {type(table).__name__}; expected a geopandas.GeoDataFrame. {remedy}")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / f"{path.stem}.fgb"
-        table.to_file(made, driver="FlatGeobuf", SPATIAL_INDEX="NO")  # an index would change the order of rows
+        write_frame(table, made, driver="FlatGeobuf", SPATIAL_INDEX="NO")  # an index would change the order of rows
         yield made
 
 

@@ -21,6 +21,7 @@ import shapely
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.formats import write_frame
 from deepnets4eo.rasters import is_placed, without_heights
 from deepnets4eo.reprojection import in_degrees
 
@@ -108,15 +109,11 @@ def write_layers(frames: Mapping[str, gpd.GeoDataFrame], path: Path) -> Path:
 
 def add_layer(frame: gpd.GeoDataFrame, path: Path, layer: str, driver: str, **options: Any) -> None:
     """Write a layer into a new or existing file, in any CRS. options : as for `pyogrio.write_dataframe`."""
-    import pyogrio
-
     options = {"geometry_type": _kind(frame), "append": path.exists(), **options}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
-        if frame.crs is None or _has_wkt1(frame.crs):
-            pyogrio.write_dataframe(frame, path, layer=layer, driver=driver, **options)
-        else:
-            _add_by_wkt2(frame, path, layer, driver, **options)
+    if frame.crs is None or _has_wkt1(frame.crs):
+        write_frame(frame, path, layer=layer, driver=driver, **options)
+    else:
+        _add_by_wkt2(frame, path, layer, driver, **options)
 
 
 def _add_by_wkt2(frame: gpd.GeoDataFrame, path: Path, layer: str, driver: str, **options: Any) -> None:

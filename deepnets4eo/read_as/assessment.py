@@ -31,6 +31,7 @@ class Door:
     on_ground : whether results lie on the ground; else a CRS without position is left out, instead of refused
     user_nodata : whether the user stated the nodata value of the layer, so that no other is looked for
     by_camera : whether the job reads images that a camera or a radar took, so that heights are no input
+    any_unit : whether heights may be in any unit, as runs compare them with their training
     """
 
     what: str
@@ -39,6 +40,7 @@ class Door:
     on_ground: bool = True
     user_nodata: bool = False
     by_camera: bool = False
+    any_unit: bool = False
 
     @classmethod
     def of_image(cls, role: str, *, collars: Collars = "by_job", by_camera: bool = False) -> Door:
@@ -48,7 +50,7 @@ class Door:
     @classmethod
     def of_layer(cls, name: str, *, on_ground: bool = True, user_nodata: bool = False) -> Door:
         """Return the door of a layer of a scene that a run learns from or labels."""
-        return cls(f"layer {name!r}", collars="here", on_ground=on_ground, user_nodata=user_nodata)
+        return cls(f"layer {name!r}", collars="here", on_ground=on_ground, user_nodata=user_nodata, any_unit=True)
 
     def name(self, layer: Layer) -> str:
         """Return the name of a layer in messages."""

@@ -23,6 +23,7 @@ from deepnets4eo.read_as.images import (
     undeclared_nodata,
     with_one_nodata,
 )
+from deepnets4eo.read_as.relief import refuse_steep_heights
 
 HEIGHT_ROLES = {"height", "ground", "ndsm"}
 MAX_SHARE_OF_ONE = 1.5  # the largest value of reflectances, probabilities and other shares of one, with what calibration leaves above it
@@ -193,7 +194,9 @@ IMAGE = ReadAs(
     (declare_nodata, report_heights),
 )  # radar and cubes too
 HEIGHTS = ReadAs(
-    "heights", (check_position, check_colour_table, convert_to_metres), (declare_usual_nodata, declare_empty_heights)
+    "heights",
+    (check_position, check_colour_table, convert_to_metres),
+    (declare_usual_nodata, declare_empty_heights, refuse_steep_heights),
 )
 SCORES = ReadAs("scores", (check_position, check_colour_table), (declare_usual_nodata,))
 LABELS = ReadAs("labels", (check_position,), labels=True)

@@ -17,6 +17,7 @@ from shapely.ops import unary_union
 from deepnets4eo.cards import Legend
 from deepnets4eo.damage import GRADES
 from deepnets4eo.files import atomic_write, check_overwrite, write_json
+from deepnets4eo.formats import write_frame
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.jobs import output_lock
 from deepnets4eo.polygons import set_fixed_times
@@ -97,13 +98,11 @@ def write_raster(
 
 def _write_vectors(path: Path, layers: Mapping[str, gpd.GeoDataFrame], tags: dict[str, str]) -> None:
     """Write a GeoPackage with the layers that are not empty."""
-    import pyogrio
-
     with atomic_write(path) as partial:
         first = True
         for name, frame in layers.items():
             if len(frame):
-                pyogrio.write_dataframe(
+                write_frame(
                     frame,
                     partial,
                     layer=name,

@@ -193,3 +193,15 @@ def test_buildings_without_pre_have_one_reason(pre_m: float | None, codes: list[
     found = evidence_findings(pre, post, Buildings(frame))
     assert [finding.code for finding in found] == codes
     assert all(finding.values["number"] == 2 for finding in found if finding.code == "some_post_only")
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "named"), [(3, 0, True), (2, 0, False), (7, 3, True), (6, 3, False), (0, 9, False)]
+)
+def test_buildings_that_grew_are_a_sign_of_exchanged_surface_models(gained: int, lost: int, named: bool) -> None:
+    losses = [-2.5] * gained + [2.5] * lost + [-2.4, 2.4, np.nan]
+    frame = pd.DataFrame({"status": "assessed", "method": "pre_post", "reason": "", "ev_height_loss_m": losses})
+    image = Layer.open(np.ones((1, 9, 9), np.uint8), grid=Grid((9, 9), Affine.scale(0.5), "EPSG:32633"))
+    found = evidence_findings(image, image, Buildings(frame))
+    assert [finding.code for finding in found] == ["heights_exchanged"] * named
+    assert all(f"{gained} buildings are 2.5 m or more higher" in finding.message for finding in found)

@@ -9,6 +9,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import marked_bands
+from deepnets4eo.formats.drivers import raster_driver
 from deepnets4eo.formats.envi import read_header
 from deepnets4eo.rasters import Layer
 
@@ -153,3 +154,27 @@ def test_scales_that_are_no_number_or_contradict_each_other_are_refused(
 def test_two_scales_that_agree_are_one(tmp_path: Path) -> None:
     layer = Layer.open(write_envi(tmp_path, reflectance_scale_factor="100", data_gain_values="{0.01, 0.01, 0.01}"))
     np.testing.assert_allclose(layer.read()[0], CUBE * 0.01)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"),
+    [(".pix", b"PCIDSK  SDK V1.0"), (".ntf", b"NITF02.10"), (".qqq", b"numbers"), (".txt", b"notes")],
+)
+def test_a_file_of_another_format_is_not_read_as_the_numbers_of_a_header_next_to_it(
+    tmp_path: Path, suffix: str, start: bytes
+) -> None:
+    (tmp_path / "x.hdr").write_text("ENVI\nsamples = 8\nlines = 8\nbands = 1\ndata type = 1\ninterleave = bsq\n")
+    (tmp_path / "x.img").write_bytes(bytes(64))
+    (tmp_path / f"x{suffix}").write_bytes(start + bytes(100))
+    with raises_naming(InputError, f"x{suffix}", "not a raster that can be read"):
+        raster_driver(tmp_path / f"x{suffix}")
+    assert raster_driver(tmp_path / "x.img") == "ENVI"
+    (tmp_path / "x.hdr").rename(tmp_path / "x.qqq.hdr")
+    (tmp_path / "x.qqq").write_bytes(bytes(64))
+    assert raster_driver(tmp_path / "x.qqq") == "ENVI"  # the header names it
+
+
+def test_gzip_is_the_numbers_of_a_header_and_a_single_file_of_any_suffix_too(tmp_path: Path) -> None:
+    (tmp_path / "x.hdr").write_text("ENVI\nsamples = 8\nlines = 8\nbands = 1\ndata type = 1\nfile compression = 1\n")
+    (tmp_path / "x.qqq").write_bytes(b"\x1f\x8b" + bytes(64))
+    assert raster_driver(tmp_path / "x.qqq") == "ENVI"

@@ -23,6 +23,7 @@ from deepnets4eo.damage.products.summary import area_rows, caveats, description_
 from deepnets4eo.damage.table.vocabulary import QUARTERS, TITLES, UNGRADED, colors, worst_first
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, plain
+from deepnets4eo.formats import write_frame
 from deepnets4eo.outputs import csv_text
 from deepnets4eo.polygons import centres, map_shapes
 from deepnets4eo.reprojection import cut_at_antimeridian
@@ -181,7 +182,6 @@ ZOOMS = {"MINZOOM": 14, "MAXZOOM": 15}
 def write_tiles(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write vector tiles, PMTiles or MBTiles by the suffix, at zooms 14 and 15. Errors: InputError, OutputError."""
     import geopandas as gpd
-    import pyogrio
 
     path = Path(path)
     parts = list(pieces(damage_map.buildings))
@@ -191,7 +191,7 @@ def write_tiles(damage_map: DamageMapContent, path: str | Path) -> Path:
     shapes = np.concatenate([part.shapes for part in parts]) if parts else np.zeros(0, object)
     described = {"NAME": damage_map.title, "DESCRIPTION": "\n".join(description_lines(damage_map))}
     with atomic_write(path) as partial:
-        pyogrio.write_dataframe(
+        write_frame(
             gpd.GeoDataFrame(columns, geometry=shapes, crs=4326), partial, layer="buildings",
             driver=TILE_DRIVERS[path.suffix], geometry_type="MultiPolygon", promote_to_multi=True, **ZOOMS, **described,
         )  # fmt: skip

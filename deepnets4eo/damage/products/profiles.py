@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import geopandas as gpd
 import numpy as np
-import pyogrio
 import shapely
 
 from deepnets4eo.addresses import file_name_of
@@ -23,6 +22,7 @@ from deepnets4eo.damage.products.exchange_formats import pieces
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.table.vocabulary import CLASSES, GRADES
 from deepnets4eo.files import atomic_write, plain
+from deepnets4eo.formats import write_frame
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.polygons import set_fixed_times
 from deepnets4eo.reprojection import in_degrees
@@ -218,6 +218,6 @@ def _write_layers(path: Path, layers: dict[str, Any]) -> Path:
     with atomic_write(path) as partial:
         for name, frame in layers.items():
             shape = {} if not isinstance(frame, gpd.GeoDataFrame) else {"promote_to_multi": name != "damage_sites"}
-            pyogrio.write_dataframe(frame, partial, layer=name, driver="GPKG", append=partial.exists(), **shape)
+            write_frame(frame, partial, layer=name, driver="GPKG", append=partial.exists(), **shape)
         set_fixed_times(partial)
     return path

@@ -203,6 +203,12 @@ class Buildings:
         """Return (N, K) the evidence from which answers teach."""
         return self.frame[teaching_names(self.frame.columns)].to_numpy(float)
 
+    @property
+    def height_lost_m(self) -> Floats:
+        """Return (N,) metres of height that each building lost between two surface models; NaN if unknown."""
+        name = "ev_height_loss_m"
+        return self.values(name) if name in self.frame else np.full(len(self), np.nan)
+
     def values(self, column: str) -> Floats:
         """Return (N,) values of a column of numbers."""
         return self.frame[column].to_numpy(float)
