@@ -202,9 +202,10 @@ def _advance(
         last = min(first + BAND_ROWS, height)
         start, stop = max(first - count, 0), min(last + count, height)
         band = state[:, start:stop].copy()
-        for done, rate in enumerate(rates):  # what lies farther out flows no more into the rows of the band
-            rows = slice(done if start else 0, stop - start - (done if stop < height else 0))
-            step.take(band, None if step.valid is None else step.valid[start:stop], rows, rate)
+        rows = [  # what lies farther out flows no more into the rows of the band
+            (done if start else 0, stop - start - (done if stop < height else 0)) for done in range(count)
+        ]
+        step.take(band, None if step.valid is None else step.valid[start:stop], rows, rates)
         result[:, first:last] = band[:, first - start : last - start]
 
     list(pool.map(advance_band, range(0, height, BAND_ROWS)))
@@ -212,7 +213,7 @@ def _advance(
 
 @dataclass
 class _DiffusionStep:
-    """One explicit step on guides and scores together. The channels of a state are `num_guides` guides of `bands`, then
+    """Explicit steps on guides and scores together. The channels of a state are `num_guides` guides of `bands`, then
     scores; `valid` is (H, W) float32 of 0 or 1.
 
     All arithmetic is on contiguous rows of one channel, which NumPy does fastest.
@@ -224,14 +225,20 @@ class _DiffusionStep:
     valid: FloatImage | None
     compiled: Callable[..., None] | None = None
 
-    def take(self, state: FloatImage, valid: FloatImage | None, rows: slice, rate: float) -> None:
-        """Take one step in place in some rows, compiled if `compiled` is given. state : (N, h, W); valid : (h, W); rate : λ"""
+    def take(
+        self, state: FloatImage, valid: FloatImage | None, rows: Sequence[tuple[int, int]], rates: Sequence[float]
+    ) -> None:
+        """Take a step of each rate λ in place in its rows, from the first to before the last; compiled if `compiled` is given.
+
+        state : (N, h, W); valid : (h, W)
+        """
         if self.compiled is None:
-            self.apply(state[:, rows], None if valid is None else valid[rows], rate)
+            for (first, last), rate in zip(rows, rates, strict=True):
+                self.apply(state[:, first:last], None if valid is None else valid[first:last], rate)
             return
         factor = np.float32(1 / (self.bands * self.diffusion.edge_level))
         seen = np.ones(state.shape[1:], np.float32) if valid is None else valid
-        self.compiled(state, seen, rows.start, rows.stop, self.num_guides, self.bands, factor, np.float32(rate))
+        self.compiled(state, seen, np.array(rows), self.num_guides, self.bands, factor, np.asarray(rates, np.float32))
 
     def apply(self, state: FloatImage, valid: FloatImage | None, rate: float) -> None:
         """Take one step in place, with arrays."""
