@@ -154,7 +154,7 @@ def test_a_count_bounds_how_many_others_are_named_as_damaged(low: float, high: f
 def test_a_step_states_what_it_gained_and_leaves_out_a_score_that_is_not_known() -> None:
     frame = table()
     step = Taught(frame, teaching.grades_of_map(frame), Scores(1.25, None, 0.5), Scores(1, 0.75, 0.625), ("damaged", "destroyed"), 30)  # fmt: skip
-    assert step.gain() == "the others are graded again (damaged, destroyed; on answers that were left out F1 0.500 → 0.625, log loss 1.250 → 1.000)"  # fmt: skip
+    assert step.gain() == "the others are graded again (borders that moved: damaged, destroyed; on answers that were left out: mean F1 of the grades 0.500 → 0.625, log loss 1.250 → 1.000)"  # fmt: skip
     assert step.finding().values["others"] == Phrase("taught_others")
     unmoved = Taught(frame, step.grades, step.before, step.before, (), 30)
     assert (

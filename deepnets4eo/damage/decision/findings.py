@@ -16,6 +16,8 @@ from deepnets4eo.outputs import EventInfo, Finding, Phrase, Severity
 
 OUTSIDE = {Reason.TOO_NARROW: "too_narrow", Reason.TOO_GREEN: "too_green", Reason.UNLIKE_ANY: "unlike_any"}  # → phrase
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
+COUNT_UNKNOWN, MINOR_UNKNOWN = "count_not_told", "minor_not_told"
+OF_NUMBERS = (COUNT_UNKNOWN, MINOR_UNKNOWN)  # codes of findings on numbers, which answers move
 MIN_NAMED = 5  # buildings with a grade, fewer say nothing of it
 
 
@@ -76,16 +78,30 @@ def _nothing_assessed(buildings: Buildings) -> list[Finding]:
 
 def share_findings(share: ShareEstimate, assessed: int, event: EventInfo = EventInfo()) -> tuple[Finding, ...]:
     """Return the finding that the images do not show how many buildings are damaged; its remedy depends on the event."""
-    low, high = share.interval_95 or (0.0, 0.0)
-    if not is_wide((low, high)) and not share.contradicted:
-        return ()
+    interval = share.interval_95 or (0.0, 0.0)
+    return _unknown_count(interval, assessed, event) if is_wide(interval) or share.contradicted else ()
+
+
+def findings_after_answers(
+    findings: tuple[Finding, ...], interval: tuple[float, float] | None, assessed: int, event: EventInfo
+) -> tuple[Finding, ...]:
+    """Return the findings of a map after answers: what they say of the number of damaged buildings follows the moved interval.
+
+    interval : of the damaged share, None if its number is known
+    """
+    kept = tuple(finding for finding in findings if finding.code not in OF_NUMBERS)
+    return kept if interval is None else (*kept, *_unknown_count(interval, assessed, event))
+
+
+def _unknown_count(interval: tuple[float, float], assessed: int, event: EventInfo) -> tuple[Finding, ...]:
+    low, high = interval
     values = {
         "low": low * assessed,
         "high": high * assessed,
         "assessed": assessed,
         **event.count_advice((low, high), look_at(assessed)),
     }
-    return (Finding("count_not_told", "caution", values, round((high - low) * assessed)),)
+    return (Finding(COUNT_UNKNOWN, "caution", values, round((high - low) * assessed)),)
 
 
 def minor_findings(confusion: Mapping[str, Mapping[str, Any]]) -> tuple[Finding, ...]:
@@ -95,4 +111,4 @@ def minor_findings(confusion: Mapping[str, Mapping[str, Any]]) -> tuple[Finding,
     low, high = right["interval_95"]
     if named < MIN_NAMED or low > named / 2:
         return ()
-    return (Finding("minor_not_told", "note", {"number": named, "low": low, "high": high}, named),)
+    return (Finding(MINOR_UNKNOWN, "note", {"number": named, "low": low, "high": high}, named),)

@@ -184,6 +184,11 @@ class DamageMapContent:
         return is_wide(self._share_interval) or bool(self.damaged_share.get("contradicted"))
 
     @property
+    def open_interval(self) -> tuple[float, float] | None:
+        """Return the interval of the damaged share if the number of damaged buildings is not stated, else None."""
+        return self._share_interval if self.is_open else None
+
+    @property
     def _share_interval(self) -> tuple[float, float]:
         """The interval of the damaged share; zeros if it was not estimated."""
         low, high = self.damaged_share.get("interval_95") or (0.0, 0.0)

@@ -132,7 +132,7 @@ def read_filled(path: Path, table: Path) -> Filled:
         if "locked" in str(error):
             raise InputError(f"{path} is locked by another program, e.g. QGIS. Save and close it there.") from error
         raise InputError(
-            f"{path} is no sample of a damage map: {error}. Draw one with `deepnets4eo review`."
+            f"{path} is no sample of a damage map: {error}. Move it elsewhere, and draw one with `deepnets4eo review FOLDER`."
         ) from error
     if missing := [name for name in ("id", "answer") if name not in frame.columns]:
         raise InputError(f"{path} has no column {missing[0]!r} any more. Put it back, or draw another sample.")

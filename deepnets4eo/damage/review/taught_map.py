@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Indices
+from deepnets4eo.damage.decision.findings import findings_after_answers
 from deepnets4eo.damage.decision.inundation import inundation_after_answers
 from deepnets4eo.damage.files.written_again import formats_there
 from deepnets4eo.damage.map import MANIFEST, PRODUCTS, DamageMap
@@ -234,7 +235,10 @@ def taught_content(
     content.damaged_share = moved_share(content.damaged_share, content.estimates, int(before.known.sum()))
     content.buildings = content.buildings.assign(**{name: table[name].to_numpy() for name in COLUMNS})
     content.withhold_unknown_grades()
-    content.findings = worst_first((taught.finding(), *content.findings))
+    findings = findings_after_answers(
+        content.findings, content.open_interval, int(content.table.assessed.sum()), content.event
+    )
+    content.findings = worst_first((taught.finding(), *findings))
     return content
 
 

@@ -111,13 +111,13 @@ class Taught:
         scores = ", ".join(
             f"{name} {old:.3f} → {new:.3f}"
             for name, old, new in (
-                ("F1", self.before.f1, self.after.f1),
+                ("mean F1 of the grades", self.before.f1, self.after.f1),
                 ("log loss", self.before.log_loss, self.after.log_loss),
-                ("AUC", self.before.auc, self.after.auc),
+                ("AUC of damaged ones", self.before.auc, self.after.auc),
             )
             if old is not None and new is not None
         )
-        return f"the others are graded again ({', '.join(self.moved)}; on answers that were left out {scores})"
+        return f"the others are graded again (borders that moved: {', '.join(self.moved)}; on answers that were left out: {scores})"
 
 
 def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0, look: Floats | None = None) -> Taught:

@@ -14,7 +14,9 @@ import pytest
 from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.damage import GRADES
+from deepnets4eo.damage.decision.findings import findings_after_answers, share_findings
 from deepnets4eo.damage.decision.inundation import inundation_after_answers
+from deepnets4eo.damage.decision.site_fit import ShareEstimate
 from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson, write_kml
 from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_unosat
 from deepnets4eo.damage.products.report import write_report
@@ -24,7 +26,7 @@ from deepnets4eo.damage.products.words import count_sentence
 from deepnets4eo.damage.review.moved_estimates import moved_share
 from deepnets4eo.damage.review.teaching import grades_of_map
 from deepnets4eo.damage.table.buildings import Buildings
-from deepnets4eo.outputs import Finding, Phrase, number_text
+from deepnets4eo.outputs import EventInfo, Finding, Phrase, number_text
 from deepnets4eo.outputs.wording import LANGUAGES
 
 
@@ -98,6 +100,23 @@ def test_a_number_that_its_interval_excludes_is_not_stated_until_answers_move_it
     moved = moved_share(damage_map.damaged_share, damage_map.estimates, 60)
     assert not moved["contradicted"]
     assert moved["interval_95"] == [0.4, 0.6]
+
+
+def test_findings_on_numbers_follow_the_answers():
+    others = Finding("registration_assumed", "caution")
+    before = (Finding("count_not_told", "caution", {"low": 9.0, "high": 25.0, "assessed": 25}), others, Finding("minor_not_told", "note", {"number": 5}))  # fmt: skip
+    assert findings_after_answers(before, None, 25, EventInfo()) == (others,)
+    kept, found = findings_after_answers(before, (0.2, 0.8), 25, EventInfo(name="Flood"))
+    assert kept == others
+    assert (found.code, found.severity, found.affected) == ("count_not_told", "caution", 15)
+    assert found.message == "The images do not show how many buildings are damaged: 5 to 20 of 25 are possible."
+    assert found == share_findings(ShareEstimate(0.5, "estimated", (0.2, 0.8), 0.0, 0.5), 25, EventInfo(name="Flood"))[0]  # fmt: skip
+
+
+def test_the_interval_of_a_number_that_is_not_stated_is_the_open_one(wide_map):
+    assert wide_map.open_interval == (0.0, 0.9)
+    wide_map.damaged_share = {"interval_95": [0.1, 0.4]}
+    assert wide_map.open_interval is None
 
 
 def test_sums_of_grades_by_water_are_not_stated_until_the_number_is_known():
