@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.addresses import name_of
+from deepnets4eo.arrays import Mask
 from deepnets4eo.cards import VOID, SplitPart
 from deepnets4eo.display import list_names
 from deepnets4eo.errors import InputError
@@ -210,10 +211,20 @@ def _warn_of_outliers(
 
 def _warn_of_negative(split: DataSplit[Any], name: str, pixels: NDArray[np.float32]) -> None:
     """Warn of negative values in a cube, whose values are reflectance or radiance; pixels (C, n)."""
-    layer, negative = split.scenes[0].scene.layers[name], pixels < 0
+    layer = split.scenes[0].scene.layers[name]
+    negative = (pixels < 0) & ~_is_nodata(layer, pixels)
     if layer.count >= MIN_BANDS and layer.embedding is None and negative.any():
         bands = [layer.bands[index] for index in np.flatnonzero(negative.any(axis=1))]
         log.warning("Layer %r: %s", name, describe_negative(float(negative.mean()), bands))
+
+
+def _is_nodata(layer: Layer, pixels: NDArray[np.float32]) -> Mask:
+    """Return which values (C, n) of valid pixels are the nodata value of their band, which makes no pixel invalid as long as others have values."""
+    hidden = np.zeros(pixels.shape, bool)
+    for band, (nodata, scaling) in enumerate(zip(layer.band_nodata, layer.scaling, strict=True)):
+        if nodata is not None:
+            hidden[band] = pixels[band] == scaling.values(np.array([nodata])).astype(np.float32)
+    return hidden
 
 
 def _log_outliers(
@@ -289,7 +300,7 @@ def _layer_input(split: DataSplit[Any], name: str, moments: BandMoments, pixels:
     mean, std = scaling_of(moments.mean, moments.std)
     lows, highs = np.percentile(pixels.astype(np.float64), (1, 99), axis=1)
     constant = np.flatnonzero(is_flat(moments.std, moments.mean)).tolist()
-    _warn_of_constant(name, layer, constant, lows)
+    _warn_of_constant(name, layer, constant, lows, _is_nodata(layer, pixels).all(axis=1))
     return LayerInput(
         bands=tuple(layer.band_names),
         mean=mean,
@@ -305,11 +316,17 @@ def _layer_input(split: DataSplit[Any], name: str, moments: BandMoments, pixels:
     )
 
 
-def _warn_of_constant(name: str, layer: Layer, bands: Sequence[int], values: NDArray[np.float64]) -> None:
-    """Say which bands have one value in all that is learnt from."""
-    if bands:
-        listed = list_names([f"{layer.band_names[band]} ({values[band]:.4g})" for band in bands], NAMED)
+def _warn_of_constant(
+    name: str, layer: Layer, bands: Sequence[int], values: NDArray[np.float64], empty: Mask
+) -> None:
+    """State which bands have one value in all that is learnt from, and which only nodata. empty : (C,)"""
+    if without := [layer.band_names[band] for band in bands if empty[band]]:
+        log.warning(
+            "Layer %r has only nodata in all training pixels of %s, which is read as a value because other bands have values there: "
+            "nothing is learnt from it. Leave it out with data.bands.", name, list_names(without, NAMED),
+        )  # fmt: skip
+    if constant := [f"{layer.band_names[band]} ({values[band]:.4g})" for band in bands if not empty[band]]:
         log.warning(
             "Layer %r has one value in all training pixels of %s: nothing is learnt from it, and where the run is used it is taken "
-            "as that value. Leave it out with data.bands.", name, listed,
+            "as that value. Leave it out with data.bands.", name, list_names(constant, NAMED),
         )  # fmt: skip

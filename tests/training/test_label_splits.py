@@ -10,6 +10,7 @@ from refusals import raises_naming
 from deepnets4eo.cards import SplitPart
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.rasters import Layer
 from deepnets4eo.training import (
     ClassSamples,
     DataSplit,
@@ -101,6 +102,16 @@ def test_negative_values_of_a_cube_are_said_and_those_of_heights_are_not(caplog:
         caplog.clear()
         measure_inputs(make_data_split([bands], [labels]), ["image"])
         assert ("values are negative, in 1 band (5): no reflectance" in caplog.text) == said
+
+
+def test_a_band_of_nodata_is_neither_negative_nor_a_value(caplog: pytest.LogCaptureFixture) -> None:
+    image, labels = random_scene()
+    cube = np.repeat(image[:1], 16, axis=0).astype(np.float32)
+    cube[4], cube[7] = -3.5, 9
+    measure_inputs(make_data_split([Layer.open(cube, nodata=-3.5)], [labels]), ["image"])
+    assert "negative" not in caplog.text
+    assert "has only nodata in all training pixels of band_5, which" in caplog.text
+    assert "has one value in all training pixels of band_8 (9)" in caplog.text
 
 
 def test_pixels_that_are_not_valid_are_in_no_part() -> None:
