@@ -140,19 +140,12 @@ class ChangeJob(MapJob[ChangePair, ChangeMap]):
 
     def identity(self, opened: ChangePair) -> tuple[Any, ...]:
         """Return images, the options that decide the labels, and the registration."""
-        shaping = replace(
-            self.options,
-            workers=0,
-            memory_bytes=0,
-            min_area_m2=0.0,
-            refine=None,
-            cover_pre=None,
-            cover_post=None,
-            language="en",
-        )
+        deciding = replace(
+            self.options, workers=1, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None, language="en",
+        )  # fmt: skip
         masks = [Path(path) for path in (self.options.cloud_mask_pre, self.options.cloud_mask_post) if path is not None]
         model = None if self.options.model is None else RunFolder(self.options.model).card
-        return opened.scene.layers, shaping, masks, model, opened.registration.matrix
+        return opened.scene.layers, deciding, masks, model, opened.registration.matrix
 
     def measure(self, opened: ChangePair, folder: Path) -> Measured:
         """Return the run that labels the pair, the scene that it reads, and the method with its threshold."""

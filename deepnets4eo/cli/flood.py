@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from deepnets4eo.cli.options import (
     Overwrite,
     PartOption,
     ResumeParts,
+    WhoWorks,
 )
 from deepnets4eo.floods import FloodOptions
 from deepnets4eo.outputs import EventInfo
@@ -31,6 +33,7 @@ def flood(
     out: Out,
     options: FloodOptions = FloodOptions(),
     event: Event = None,
+    workers: WhoWorks = "2",
     part: PartOption = None,
     resume: ResumeParts = False,
     overwrite: Overwrite = False,
@@ -51,9 +54,15 @@ def flood(
     """
     from deepnets4eo.cli.map_verb import run_map
     from deepnets4eo.floods import FloodJob
-    from deepnets4eo.jobs import JobOutput, Part
+    from deepnets4eo.jobs import JobOutput, Part, Workers
 
-    share = None if part is None else Part.parse(part)
+    share, who = None if part is None else Part.parse(part), Workers.parse(workers)
     *pres, post = images
-    job = FloodJob(pres, post, JobOutput(out, resume, overwrite, share), options, EventInfo.parse(event or []))
-    run_map(job, dry_run=dry_run)
+    job = FloodJob(
+        pres,
+        post,
+        JobOutput(out, resume, overwrite, share),
+        replace(options, workers=who.threads),
+        EventInfo.parse(event or []),
+    )
+    run_map(job, dry_run=dry_run, workers=who)

@@ -6,9 +6,8 @@ Each date may be of another sensor (see `floods.scene`). Streamed and resumable,
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ from deepnets4eo.floods.mapper import WaterMapper
 from deepnets4eo.floods.options import LABELS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.page import SUBJECT, flood_page
 from deepnets4eo.floods.scene import FloodScene, open_flood_scene
-from deepnets4eo.jobs import Executor, JobOutput, Progress, Workers
+from deepnets4eo.jobs import Executor, JobOutput, Progress
 from deepnets4eo.maps import Drawn, MapJob, Measured, RegionMap, RegionPage
 from deepnets4eo.outputs import EventInfo
 from deepnets4eo.rasters import LayerLike
@@ -56,6 +55,7 @@ def map_flood(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> FloodMap | None:
     """Map the flooded area.
 
@@ -73,6 +73,7 @@ def map_flood(
     event : the event that the map shows; missing dates are taken from the images' tags
     resume, overwrite : continue an interrupted job; replace the products in an existing folder
     progress : called with the finished share of the prediction, 0–1
+    executor : computes the tiles in other processes, see `jobs.executors`
 
     Returns
     -------
@@ -97,7 +98,7 @@ def map_flood(
     """
     options = options or FloodOptions()
     output = JobOutput(Path(out), resume, overwrite, options.part)
-    return FloodJob(pres, post, output, options, event or EventInfo()).run(progress)
+    return FloodJob(pres, post, output, options, event or EventInfo()).run(progress, executor)
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,12 @@ class FloodJob(MapJob[FloodScene, FloodMap]):
 
     def identity(self, opened: FloodScene) -> tuple[Any, ...]:
         """Return images, the options that decide the labels, and the registration."""
-        motion, shaping = None if opened.registration is None else opened.registration.matrix, self.options.shaping
-        further = [Path(source) if isinstance(source, str) else source for source in shaping.further_inputs.values()]
-        return opened.scene.layers, shaping, further, motion
+        deciding = replace(
+            self.options, workers=1, memory_bytes=0, part=None, min_area_m2=0.0, footprints=None, cover=None, seed=0, language="en",
+        )  # fmt: skip
+        further = [Path(source) if isinstance(source, str) else source for source in deciding.further_inputs.values()]
+        motion = None if opened.registration is None else opened.registration.matrix
+        return opened.scene.layers, deciding, further, motion
 
     def measure(self, opened: FloodScene, folder: Path) -> Measured:
         """Return this scene's segmenter, kept on disk for the parts of the job and for a resumed job."""
@@ -140,13 +144,6 @@ class FloodJob(MapJob[FloodScene, FloodMap]):
             return WaterMapper.of_scene(opened.scene, self.options.radar, days=days, dates=opened.dates)
 
         return Measured(kept_run(folder / "run", measure, self.options.seed), opened.scene)
-
-    @contextmanager
-    def executor(self, of_caller: Executor | None) -> Iterator[Executor | None]:
-        """Yield the processes of the options."""
-        processes = self.options.processes
-        with (Workers() if processes is None else Workers.parse(processes)).executor() as executor:
-            yield executor if of_caller is None else of_caller
 
     def computing(self) -> dict[str, Any]:
         """Return how tiles are computed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from deepnets4eo.jobs import Part
@@ -25,6 +24,7 @@ class FloodOptions:
     ----------
     gsd_m, assume_registered : see `deepnets4eo.damage.Settings`
     memory_bytes : limit of the whole process during prediction
+    workers : threads
     device, precision, runtime : of the network that finds water in fine optical images, see `device.choose`
     part : one of the parts of a job that several computers share
     seed : seed of the intervals
@@ -82,11 +82,7 @@ class FloodOptions:
     gsd_m: PixelSize = None
     assume_registered: Annotated[bool, key("Assume that optical images match, and measure no offset.")] = False
     memory_bytes: int = 4 * 10**9
-    workers: Annotated[int, key("Number of threads.", ge=1)] = 2
-    processes: Annotated[
-        str | None,
-        key("Processes that compute the tiles in place of threads: processes:N, or the address of a Dask scheduler."),
-    ] = None
+    workers: int = 2
     device: OnDevice = "auto"
     precision: InPrecision = "auto"
     runtime: ByRuntime = "auto"
@@ -114,19 +110,3 @@ class FloodOptions:
     def further_inputs(self) -> dict[str, str]:
         """Return the given sources read in addition to the images, by role."""
         return {role: source for role, source in self.sources.items() if source is not None}
-
-    @property
-    def shaping(self) -> FloodOptions:
-        """The options that decide the labels; the others may change when an interrupted job continues."""
-        return replace(
-            self,
-            workers=1,
-            processes=None,
-            memory_bytes=0,
-            part=None,
-            min_area_m2=0.0,
-            footprints=None,
-            cover=None,
-            seed=0,
-            language="en",
-        )

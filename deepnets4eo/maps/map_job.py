@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
@@ -215,11 +214,6 @@ class MapJob(FileJob[str, Result | None], Generic[Opened, Result]):
         """Return the job with the options that suit what was opened."""
         return self
 
-    @contextmanager
-    def executor(self, of_caller: Executor | None) -> Iterator[Executor | None]:
-        """Yield the executor that computes the tiles; by default the one `of_caller`."""
-        yield of_caller
-
     def computing(self) -> dict[str, Any]:
         """Return the options of `PredictOptions` that state how tiles are computed."""
         return {name: getattr(self.options, name) for name in ("memory_bytes", "workers", "device")}
@@ -273,12 +267,11 @@ class MapJob(FileJob[str, Result | None], Generic[Opened, Result]):
         log.info("%s …", self.doing)
         for name in (LABELS, PROBABILITIES):
             (folder / name).unlink(missing_ok=True)  # damaged
-        with self.executor(executor) as chosen:
-            work = PredictOptions(
-                probabilities=folder / PROBABILITIES, part=part, resume=part is None, overwrite=part is None,
-                scratch=True, executor=chosen, **self.computing(),
-            )  # fmt: skip
-            predict(measured.run, measured.scene, folder / LABELS, work, progress=progress)
+        work = PredictOptions(
+            probabilities=folder / PROBABILITIES, part=part, resume=part is None, overwrite=part is None,
+            scratch=True, executor=executor, **self.computing(),
+        )  # fmt: skip
+        predict(measured.run, measured.scene, folder / LABELS, work, progress=progress)
         if part is None:
             kept.note(LABELS, PROBABILITIES)
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from contextlib import nullcontext
 from pathlib import Path
 
 import geopandas as gpd
@@ -221,11 +220,9 @@ def test_parts_and_resumed_jobs_give_the_same_map(folder: Path, result, monkeypa
     assert (labels_of(map_flood(*images, folder / "stopped", resume=True)) == labels_of(alone)).all()
 
 
-def test_tiles_by_other_processes_make_the_same_map(folder: Path, result, monkeypatch) -> None:
+def test_tiles_by_other_processes_make_the_same_map(folder: Path, result) -> None:
     executor = OneByOne()
-    monkeypatch.setattr("deepnets4eo.floods.job.Workers.executor", lambda *_: nullcontext(executor))
-    options = FloodOptions(processes="processes:2")
-    again = map_flood([str(folder / "pre.tif")], str(folder / "post.tif"), folder / "blocks", options)
+    again = map_flood([str(folder / "pre.tif")], str(folder / "post.tif"), folder / "blocks", executor=executor)
     assert executor.done
     for name in ("flood.tif", "probability.tif"):
         assert again.paths[name].read_bytes() == result.paths[name].read_bytes()
