@@ -300,7 +300,7 @@ def _layer_input(split: DataSplit[Any], name: str, moments: BandMoments, pixels:
     mean, std = scaling_of(moments.mean, moments.std)
     lows, highs = np.percentile(pixels.astype(np.float64), (1, 99), axis=1)
     constant = np.flatnonzero(is_flat(moments.std, moments.mean)).tolist()
-    _warn_of_constant(name, layer, constant, lows, _is_nodata(layer, pixels).all(axis=1))
+    _warn_of_constant(name, layer, constant, lows, np.asarray(_is_nodata(layer, pixels).all(axis=1)))
     return LayerInput(
         bands=tuple(layer.band_names),
         mean=mean,
