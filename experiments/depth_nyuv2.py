@@ -142,8 +142,8 @@ def depth_of(path: str) -> NDArray[np.float64]:
     return np.where(valid & (values[0] > 0), values[0].astype(float), np.nan)
 
 
-def main() -> None:
-    """Train all rows with all seeds, and print one table beside the published figures."""
+def parse_words() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of frames, runs, maps and table.md")
     parser.add_argument(
@@ -159,18 +159,18 @@ def main() -> None:
         "--d3net", action="store_true", help=f"also D3-Net itself on a folder of frames, {D3NET_STEPS} steps, once"
     )
     add_smoke(parser)
-    args = parser.parse_args()
-    of_nyu = (args.data / IMAGES).is_file()
-    small: tuple[str, ...] = () if of_nyu else SMALL
-    own = [f"model.options.weights={args.weights}"] if args.weights else []
-    train, test = (
-        write_frames(frames, args.out, FULL if of_nyu else SMALL_SHAPE)
-        for frames in (part[: 2 if args.smoke else None] for part in frames_of(args))
-    )
+    return parser.parse_args()
+
+
+def train_and_score(
+    args: argparse.Namespace, train: Sources, test: Sources, *, of_nyu: bool
+) -> dict[str, list[list[float]]]:
+    """Return the scores of each row, one list a seed. of_nyu : else on frames of one room, with the plain loop as a row"""
     learnt = {name: {layer: one[layer] for layer in ("image", "depth")} for name, one in train.items()}
+    own = [f"model.options.weights={args.weights}"] if args.weights else []
     scores: dict[str, list[list[float]]] = {}
     for seed in args.seeds:
-        rows = {name: (name, small) for name in args.losses}
+        rows: dict[str, tuple[str, tuple[str, ...]]] = {name: (name, () if of_nyu else SMALL) for name in args.losses}
         if args.d3net and not of_nyu and seed == args.seeds[0]:
             rows[ITSELF] = ("L1", OF_D3NET)
         for name, (loss, training) in rows.items():
@@ -193,6 +193,18 @@ def main() -> None:
             )
             scores.setdefault(PLAIN, []).append(score(maps, test))
             log.info("%s, seed %d: %s", PLAIN, seed, np.round(scores[PLAIN][-1], 3))
+    return scores
+
+
+def main() -> None:
+    """Train all rows with all seeds, and print one table beside the published figures."""
+    args = parse_words()
+    of_nyu = (args.data / IMAGES).is_file()
+    train, test = (
+        write_frames(frames, args.out, FULL if of_nyu else SMALL_SHAPE)
+        for frames in (part[: 2 if args.smoke else None] for part in frames_of(args))
+    )
+    scores = train_and_score(args, train, test, of_nyu=of_nyu)
     depths = [[depth_of(one["depth"]) for one in part.values()] for part in (train, test)]
     zero = median_of_rows(*depths)
     log.info("%s", zero.line())

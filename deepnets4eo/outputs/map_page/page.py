@@ -94,6 +94,19 @@ class MapKind:
         """Return the words that the scripts use for things."""
         return {"one": self.one, "many": self.many, "file": self.file, "empty": self.empty, "summary": self.summary}
 
+    @property
+    def style(self) -> str:
+        """Return the styles of the page: colours of all pages, those of maps, those of the kind."""
+        shared = asset_text("deepnets4eo.outputs", COLOURS), *(asset_text(ASSETS, name) for name in STYLES)
+        return "\n".join([*shared, *(asset_text(self.package, name) for name in self.styles)])
+
+    @property
+    def script(self) -> str:
+        """Return the scripts of the page: those of maps, those of the kind, and the one that starts the page."""
+        shared = [asset_text(ASSETS, name) for name in SCRIPTS]
+        own = [asset_text(self.package, name) for name in self.scripts]
+        return "\n".join([*shared, *own, asset_text(ASSETS, LAST_SCRIPT)])
+
 
 @dataclass(frozen=True)
 class PageLanguage:
@@ -169,21 +182,13 @@ def write_map_page(
         "LANGUAGE": language.code, "DIRECTION": "rtl" if language.right_to_left else "ltr", "TITLE": escape(title),
         "MADE_UP": escape(language.say(kind.made_up)), "TAB": escape(language.say(kind.many.capitalize())),
         "FILTER": language.fill(kind.choice, kind), "IN_ENGLISH": language.in_english and f'<p class="event">{escape(language.in_english)}</p>',
-        "STYLE": "\n".join([
-            asset_text("deepnets4eo.outputs", COLOURS), *(asset_text(ASSETS, name) for name in STYLES),
-            *(asset_text(kind.package, name) for name in kind.styles),
-        ]),
+        "STYLE": kind.style,
         "WORTHLESS": banner if is_worthless else "", "FINDINGS": "" if is_worthless else banner,
         "PAGE": script_safe(page),
         "PANELS": script_safe([_tiles(panel) for panel in panels]),
         "SCORES": script_safe([_tiles(panel) | swatch._asdict() for swatch, panel in over]),
         "PACKED": payload.packed,
-        "SCRIPT": "\n".join(
-            [
-                *(asset_text(ASSETS, name) for name in SCRIPTS), *(asset_text(kind.package, name) for name in kind.scripts),
-                asset_text(ASSETS, LAST_SCRIPT),
-            ]
-        ),
+        "SCRIPT": kind.script,
     }  # fmt: skip
     return write_text(path, fill_template(language.fill(asset_text(ASSETS, "report.html"), kind), parts))
 
