@@ -109,29 +109,53 @@ def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarr
 def headline(summary: dict[str, Any]) -> str:
     """Return the changed area in one line, with its interval if it has one, and what the interval does not include."""
     area = summary["area"]
-    changed = Quantity.read(area, "changed")
+    changed, doubt = Quantity.read(area, "changed"), _in_doubt(area)
     limit = "" if changed.interval is None else "; the range does not include errors of the map"
-    return f"{changed.text()} changed{_doubt(area)}{limit}"
+    where = "under clouds or dark at one date only"
+    if doubt is None:
+        return f"{changed.text()} changed{limit}"
+    if _is_unknown(changed, doubt):
+        looks = f"{doubt.text()} of the {changed.value_text()} that look changed are {where}"
+        return f"It is not known how much changed: {changed.interval_text()} are possible; {looks}{limit}"
+    return f"{changed.text()} changed, of which {doubt.text()} {where}: not known{limit}"
 
 
 def _headline(area: dict[str, Any], language: Language) -> Headline:
-    seen, changed = Quantity.read(area, "seen"), Quantity.read(area, "changed")
+    seen, changed, doubt = Quantity.read(area, "seen"), Quantity.read(area, "changed"), _in_doubt(area)
     if not seen.value:
         return Headline(Phrase("number_unknown").text(language), Phrase("nothing_compared").text(language))
-    values = {"share": area["changed_share"], "seen": Phrase.verbatim(seen.value_text(language))}
-    doubt = Quantity.find(area, "changed_in_doubt")
-    in_doubt = None if doubt is None or not doubt.value else Phrase.verbatim(doubt.value_text(language))
-    limit = Phrase("change_limit", {"doubt": in_doubt}).text(language)
+    looks, whole, in_doubt = (
+        None if quantity is None else Phrase.verbatim(quantity.value_text(language))
+        for quantity in (changed, seen, doubt)
+    )
     bar = bar_of(changed, seen, language)
-    return Headline(changed.value_text(language), Phrase("change_is", values).text(language), limit, bar)
+    if doubt is not None and bar is not None and _is_unknown(changed, doubt):
+        sentence = Phrase("change_may_be", {"seen": whole})
+        limit = Phrase("change_limit_in_doubt", {"doubt": in_doubt, "changed": looks})
+        number, bar = changed.interval_text(language), replace(bar, value=None)
+    else:
+        sentence = Phrase("change_is", {"share": area["changed_share"], "seen": whole})
+        limit, number = Phrase("change_limit", {"doubt": in_doubt}), changed.value_text(language)
+    return Headline(number, sentence.text(language), limit.text(language), bar)
+
+
+def _in_doubt(area: dict[str, Any]) -> Quantity | None:
+    """Return how much of the changed area of a summary is not known; None if all of it is known."""
+    doubt = Quantity.find(area, "changed_in_doubt")
+    return doubt if doubt is not None and doubt.value else None
+
+
+def _is_unknown(changed: Quantity, doubt: Quantity) -> bool:
+    """Return whether the changed area is not stated: more of it is in doubt than not."""
+    return changed.interval is not None and doubt.value > changed.value - doubt.value
 
 
 def _facts(summary: dict[str, Any], language: Language) -> list[tuple[str, str]]:
     area = summary["area"]
     changed, seen, clouds = Quantity.read(area, "changed"), Quantity.read(area, "seen"), summary.get("clouds")
     share = Phrase("share_of_area", {"share": area["changed_share"], "area": Phrase.verbatim(seen.text(language))})
-    doubt = Quantity.find(area, "changed_in_doubt")
-    in_doubt = None if doubt is None or not doubt.value else {"doubt": Phrase.verbatim(doubt.text(language))}
+    doubt = _in_doubt(area)
+    in_doubt = None if doubt is None else {"doubt": Phrase.verbatim(doubt.text(language))}
     phrases = {
         "Share of what both images show": share if seen.value else Phrase("nothing_compared"),
         "Not looked at under clouds": None if clouds is None else _clouds(clouds, language),
@@ -143,15 +167,8 @@ def _facts(summary: dict[str, Any], language: Language) -> list[tuple[str, str]]
         ),
     }
     facts = [(label, phrase.text(language)) for label, phrase in phrases.items() if phrase is not None]
-    return [("Changed", changed.text(language)), *facts]
-
-
-def _doubt(area: dict[str, Any]) -> str:
-    """Return how much of the changed area of a summary is not known, behind a comma; "" if all of it is known."""
-    doubt = Quantity.find(area, "changed_in_doubt")
-    if doubt is None or not doubt.value:
-        return ""
-    return f", of which {doubt.text()} under clouds or dark at one date only: not known"
+    unknown = doubt is not None and _is_unknown(changed, doubt)
+    return [("Changed", changed.interval_text(language) if unknown else changed.text(language)), *facts]
 
 
 def _method(summary: dict[str, Any]) -> Any:

@@ -316,9 +316,7 @@ def _layer_input(split: DataSplit[Any], name: str, moments: BandMoments, pixels:
     )
 
 
-def _warn_of_constant(
-    name: str, layer: Layer, bands: Sequence[int], values: NDArray[np.float64], empty: Mask
-) -> None:
+def _warn_of_constant(name: str, layer: Layer, bands: Sequence[int], values: NDArray[np.float64], empty: Mask) -> None:
     """State which bands have one value in all that is learnt from, and which only nodata. empty : (C,)"""
     if without := [layer.band_names[band] for band in bands if empty[band]]:
         log.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import geopandas as gpd
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 
-from deepnets4eo.change import ChangeOptions, map_change
+from deepnets4eo.change import ChangeOptions, map_change, page
 from deepnets4eo.change.areas import changed_area, with_doubt
 from deepnets4eo.change.doubts import doubt_findings, doubtful_ground
 from deepnets4eo.inspection import CloudClassification, shadows_in_image
+from deepnets4eo.outputs.wording import LANGUAGES
 from deepnets4eo.rasters import Layer
 
 SIDE, GSD = 128, 10.0
@@ -138,3 +140,22 @@ def test_few_doubtful_pixels_are_no_finding_and_no_polygon_is_a_table_all_the_sa
     assert doubt_findings(Layer.open(np.full((64, 64), 254, np.uint8)), doubt_layer) == []
     empty = gpd.GeoDataFrame({"id": [], "area_m2": [], "score": []}, geometry=[])
     assert list(with_doubt(empty, doubt_layer).columns) == ["id", "area_m2", "score", "clouds", "shadows", "geometry"]
+
+
+@pytest.mark.parametrize(("doubt", "is_known"), [(50.0, True), (50.5, False)])
+def test_a_change_of_which_most_is_in_doubt_is_stated_as_its_range(doubt: float, is_known: bool) -> None:
+    area = {"changed_ha": 100.0, "changed_ha_interval": (40.0, 160.0), "changed_share": 0.2, "seen_ha": 500.0, "changed_in_doubt_ha": doubt}  # fmt: skip
+    line = page.headline({"area": area})
+    assert line.startswith(
+        "100 ha (40.0–160) changed, of which" if is_known else "It is not known how much changed: 40.0–160 ha"
+    )
+    for language in LANGUAGES:
+        found = page._headline(area, language)
+        assert found.bar is not None
+        assert (found.bar.value is None) is not is_known
+        assert len(re.findall(r"\d+", found.number)) == (1 if is_known else 3)
+        assert ("100" in found.limit) is not is_known
+        assert ("20" in found.sentence) is is_known
+    facts = page._facts({"area": area | {"min_area_ha": 0.1}, "polygons": {"count": 3, "min_area_ha": 0.1}, "method": "IR-MAD", "threshold": 0.5, "refined": True}, "en")  # fmt: skip
+    assert dict(facts)["Changed"] == ("100 ha (40.0–160)" if is_known else "40.0–160 ha")
+    assert page._headline(area | {"changed_ha_interval": None}, "en").number == "100 ha"

@@ -90,13 +90,18 @@ def test_a_page_of_nothing_says_so() -> None:
 
 def test_unknown_ground_may_all_be_flooded_and_is_no_longer_not_seen() -> None:
     area = {"flood_ha": 5.0, "flood_ha_interval": (4.0, 6.0), "flood_share": 0.1, "not_seen_ha": 12.0, "interval_of": "borders", "seen_ha": 50.0}  # fmt: skip
-    found = _with_unknown(area, 8.0)
+    found = _with_unknown(area, 8.0, 0.01)
     assert found == area | {
         "not_seen_ha": 4.0, "unknown_ha": 8.0, "flood_share": None, "flood_ha_interval": (4.0, 13.0),
         "interval_of": "borders; the upper end of the flood holds all ground that is not known",
     }  # fmt: skip
-    assert _with_unknown(area | {"flood_ha_interval": None}, 8.0)["flood_ha_interval"] == (5.0, 13.0)
-    assert (_rest(5.0, 5.0), _rest(5.0, 2.0), _rest(1.0, 1 - 1e-13)) == (0, 3, 0)
+    assert _with_unknown(area | {"flood_ha_interval": None}, 8.0, 0.01)["flood_ha_interval"] == (5.0, 13.0)
+    assert (_rest(5.0, 5.0, 0.01), _rest(5.0, 2.0, 0.01), _rest(1.0, 0.9991, 0.01), _rest(1.0, 0.998, 0.01)) == (
+        0,
+        3,
+        0,
+        pytest.approx(0.002),
+    )
 
 
 @pytest.mark.parametrize(
