@@ -12,9 +12,10 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
-from deepnets4eo.errors import CompleteError, OtherJobError
+from deepnets4eo.errors import CompleteError, OtherJobError, OutputError
 from deepnets4eo.inspection import overlap
 from deepnets4eo.inspection.overlap import PIXELS, WORLD_FILE, overlaps
+from deepnets4eo.jobs import JobOutput
 from deepnets4eo.jobs.records import UNKNOWN, InputState, JobRecord, _change
 
 
@@ -185,3 +186,18 @@ def test_outlines_next_to_images_without_a_crs_are_in_their_coordinates(placed_b
     assert (outlines.problems, outlines.facts) == (["other"], {"coordinates": coordinates})
     assert outlines.grid.shape == (overlap.SAMPLES, overlap.SAMPLES)
     assert tuple(outlines.grid.extent.boundingbox) == pytest.approx((10, 20, 50, 60))
+
+
+def test_an_output_is_kept_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    plain = JobOutput(tmp_path / "map")
+    assert (plain.resume, plain.overwrite, plain.part, plain.last, plain.replaces, plain.record_text) == (False, False, None, "manifest.json", False, "")  # fmt: skip
+    plain.check()
+    (tmp_path / "map").mkdir()
+    (tmp_path / "map" / "manifest.json").write_text("{}")
+    with raises_naming(OutputError, "map"):
+        plain.check()
+    JobOutput(tmp_path / "map", overwrite=True).check()
+    with raises_naming(OtherJobError, "does not state which inputs"):
+        JobOutput(tmp_path / "map", resume=True).check()
+    with raises_naming(OutputError, "is a file, expected a folder"):
+        JobOutput(tmp_path / "map" / "manifest.json").check()

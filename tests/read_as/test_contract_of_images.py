@@ -31,6 +31,7 @@ from deepnets4eo.read_as.images import (
     undeclared_nodata,
 )
 from deepnets4eo.read_as.masks import ClassMask, ValuesSeen, check_dry_ground
+from deepnets4eo.read_as.relief import SteepRules
 
 GRID = GeoBox((64, 64), Affine(1, 0, 500_000, 0, -1, 4_000_000), "EPSG:32633")
 NOISE = np.random.default_rng(0).integers(60, 200, (3, 64, 64)).astype(np.uint8)
@@ -251,3 +252,24 @@ def test_a_second_value_without_data_is_refused_if_both_occur() -> None:
         images.with_one_nodata(layer(values, nodata=-9999), 0.0, Door("PRE"))
     values[:, :4] = 7
     assert images.with_one_nodata(layer(values, nodata=-9999), 0.0, Door("PRE")).nodata == 0
+
+
+def test_heights_are_as_steep_as_their_range_in_squares_of_fifty_metres() -> None:
+    rules = SteepRules()
+    heights, valid = np.zeros((100, 150)), np.ones((100, 150), bool)
+    heights[10, 10], heights[60, 140] = 25, -5
+    assert rules.slope(heights, valid, 1.0) == [0.5, 0, 0, 0, 0, 0.1]
+    assert rules.slope(heights[:99, :149], valid[:99, :149], 1.0) == [0.5, 0]  # parts at the border do not count
+    valid[:26, :50] = False
+    assert rules.slope(heights, valid, 1.0) == [0, 0, 0, 0, 0.1]  # less than half of the first square is known
+    half = np.zeros((50, 50))
+    half[0, 0] = 100
+    known = np.ones((50, 50), bool)
+    known[25:] = False
+    assert rules.slope(half, known, 1.0) == [2]
+    assert not rules.slope(half, known & False, 1.0)
+    coarse = np.zeros((4, 8))
+    coarse[0, 0] = 80
+    assert rules.slope(coarse, np.ones((4, 8), bool), 20.0) == [1, 0]  # four pixels at least
+    assert rules.slope(coarse, np.ones((4, 8), bool), 1.0) == [20, 0]  # a small image is its own square
+    assert rules.slope(coarse[:3], np.ones((3, 8), bool), 1.0) == []
