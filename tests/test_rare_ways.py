@@ -151,7 +151,7 @@ def test_dates_that_look_like_radar_are_named_in_their_order(pre_radar: bool, po
 
     for name, value in {
         "ImagePair": Pair, "in_colour": lambda image: image, "unknown_colours": lambda _: (), "unmasked_bands": lambda _: (),
-        "assumed_gsd": lambda _: (), "require_pixels": lambda *_: None, "DatePair": lambda *_, radar: radar,
+        "assumed_gsd": lambda _: (), "check_any_valid": lambda *_: None, "DatePair": lambda *_, radar: radar,
         "_is_radar": lambda _, role: pre_radar if role == "pre" else post_radar,
     }.items():  # fmt: skip
         monkeypatch.setattr(input_checks, name, value)
@@ -163,10 +163,10 @@ def test_dates_that_look_like_radar_are_named_in_their_order(pre_radar: bool, po
 
 def test_an_image_before_without_structure_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Any, role: str) -> None:
-        if role == "pre":
+        if role == "the pre image":
             raise InputError("noise")
 
-    monkeypatch.setattr(input_checks, "require_pixels", refuse)
+    monkeypatch.setattr(input_checks, "check_any_valid", refuse)
     for name in ("unknown_colours", "unmasked_bands", "assumed_gsd"):
         monkeypatch.setattr(input_checks, name, lambda _: ())
     monkeypatch.setattr(input_checks, "in_colour", lambda image: image)

@@ -26,6 +26,7 @@ from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_b
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons import areas_m2, boxes_around, outlines, trace_regions, without_stairs
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.read_as import warn_of_unknown_labels
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -125,6 +126,8 @@ def extract_objects(
         log.warning("%s", note)
     if layer.hidden_class(legend) == legend.names[legend.index(class_name)]:
         log.warning("%s", layer.hidden_class_note(legend))
+    if layer.dtype.kind in "iu" and layer.count == 1:
+        warn_of_unknown_labels(layer, legend)
     region_progress = between(progress, 0.0, 0.8)
     mask = class_mask(layer, value, rules.opening_m, legend)
     regions = trace_regions(layer, [1], read=mask, block_px=block_px, workers=workers, progress=region_progress)

@@ -24,6 +24,7 @@ from deepnets4eo.polygons.regions import TRACE_PX, Regions, join_groups, trace_o
 from deepnets4eo.polygons.smoothing import make_right_angled, simplify_together, with_shared_corners, without_stairs
 from deepnets4eo.polygons.vector_files import write_tables
 from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.read_as import warn_of_unknown_labels
 from deepnets4eo.reprojection import equal_areas_m2
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ def _tables(
     complete = legend is not None and (values is None or set(legend.values) <= set(values))
     read = None if legend is None else lambda window: _read_in_legend(labels, legend, window, complete=complete)
     _warn_of_hidden_class(labels, classes, legend)
+    if legend is not None and not complete and labels.dtype.kind in "iu" and labels.count == 1:
+        warn_of_unknown_labels(labels, legend)
     groups = trace_outlines(labels, values, read=read, least_px=_least_px(labels, shaping), **tracing)
     if shaping.simplify_m or shaping.right_angles:
         groups = iter([join_groups(groups)])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         BRIGHT_PERCENTILE,
         DARKEST,
         bright_value,
+        check_any_valid,
         check_two_images,
         describe_unmasked_band,
         is_grey,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
         without_collar,
     )
     from .kinds import IMAGE as IMAGE, LABELS as LABELS, MASK as MASK, SCORES as SCORES
-    from .masks import ClassMask, ValuesSeen, check_dry_ground, open_cloud_mask
+    from .masks import ClassMask, ValuesSeen, check_dry_ground, open_cloud_mask, warn_of_unknown_labels
     from .scenes import assess_scene, check_layer, look_at_layers, report_findings
 else:
     __getattr__, __dir__, __all__ = lazy_names(
@@ -37,6 +38,7 @@ else:
                 "BRIGHT_PERCENTILE",
                 "DARKEST",
                 "bright_value",
+                "check_any_valid",
                 "check_two_images",
                 "describe_unmasked_band",
                 "is_grey",
@@ -45,7 +47,7 @@ else:
                 "undeclared_nodata",
                 "without_collar",
             ],
-            ".masks": ["ClassMask", "ValuesSeen", "check_dry_ground", "open_cloud_mask"],
+            ".masks": ["ClassMask", "ValuesSeen", "check_dry_ground", "open_cloud_mask", "warn_of_unknown_labels"],
             ".scenes": ["assess_scene", "check_layer", "look_at_layers", "report_findings"],
         },
     )

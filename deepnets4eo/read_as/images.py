@@ -33,6 +33,7 @@ from deepnets4eo.read_as.assessment import Assessment, Door
 from deepnets4eo.tiling import spread_indices, spread_windows
 
 WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
+GLANCE_PX = 512  # side of the thumbnail that is looked at where sampled windows show nothing
 SHOWN_CHANGE = 0.002  # share of the values that must differ between two images
 
 BRIGHT_PERCENTILE, DARKEST = 95, 40  # by day the brightest pixels of real scenes have 90 and more of 255
@@ -65,6 +66,19 @@ def check_two_images(pre: Layer, post: Layer, otherwise: str = "") -> None:
             f"PRE ({pre.source}) and POST ({post.source}) are one image: nothing can have changed between them. Give two "
             f"images of two dates{', ' + otherwise if otherwise else ''}."
         )
+
+
+def check_any_valid(layer: Layer, name: str) -> None:
+    """Refuse an image without a valid pixel. name : how messages call it. Errors: InputError."""
+    if (
+        any(layer.read(window)[1].any() for window in sample_windows(layer.shape))
+        or layer.thumbnail(GLANCE_PX)[1].any()
+    ):
+        return
+    raise InputError(
+        f"{name} {layer.source} has no valid pixel: all values are NaN or nodata. Look at its values and its nodata "
+        f"with `deepnets4eo check {layer.source}`, and give an image."
+    )
 
 
 def are_one(pre: Layer, post: Layer) -> bool:

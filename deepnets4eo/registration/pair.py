@@ -19,7 +19,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, only_one_placed
 from deepnets4eo.outputs import Finding, image_of
 from deepnets4eo.rasters import Layer, LayerLike
-from deepnets4eo.read_as import IMAGE, Door, check_two_images
+from deepnets4eo.read_as import IMAGE, Door, check_any_valid, check_two_images
 from deepnets4eo.registration.align import assume_registered, register
 from deepnets4eo.registration.attempts import ModelChoice
 from deepnets4eo.registration.result import Registration
@@ -136,7 +136,9 @@ class ImagePair:
         return replace(pair, findings=(*self.findings, Finding("laid_by_pixels", "caution", images)))
 
     def register(self, limits: MotionLimits) -> RegisteredPair:
-        """Register the pair, also if the result cannot be trusted: see the registration's status. Errors: GridError."""
+        """Register the pair, also if the result cannot be trusted: see the registration's status. Errors: GridError; InputError for an image without a valid pixel."""
+        for role, layer in zip(("pre", "post"), self.images, strict=True):
+            check_any_valid(layer, f"the {role} image")
         registration = register(
             *self.images, model=limits.motion, max_shift_m=limits.max_shift_m, max_rotation_deg=limits.max_rotation_deg,
             seed=limits.seed,

@@ -11,10 +11,11 @@ from odc.geo.geobox import GeoBox
 from refusals import raises_naming
 
 from deepnets4eo.cards import ShippedModel
-from deepnets4eo.damage.images.checks import require_fine_pixels, require_pixels
+from deepnets4eo.damage.images.checks import require_fine_pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
 from deepnets4eo.rasters import Layer
+from deepnets4eo.read_as import check_any_valid
 from deepnets4eo.training import load_recipe
 
 
@@ -48,10 +49,10 @@ def test_a_few_large_buildings_may_be_assessed_on_coarse_pixels() -> None:
 def test_an_image_without_a_valid_pixel_is_named_as_such() -> None:
     empty = Layer.open(np.full((3, 64, 64), np.nan, np.float32))
     with pytest.raises(InputError, match="NaN"):
-        require_pixels(empty, "post")
+        check_any_valid(empty, "the post image")
     one = np.full((3, 64, 64), np.nan, np.float32)
     one[:, 3, 3] = 7.0
-    require_pixels(Layer.open(one), "post")
+    check_any_valid(Layer.open(one), "the post image")
 
 
 def test_points_are_no_outlines_and_lines_may_be_closed(tmp_path: Path) -> None:

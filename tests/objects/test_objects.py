@@ -13,11 +13,12 @@ from refusals import raises_naming
 from scipy.ndimage import label
 from skimage.draw import polygon as fill
 
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid
 from deepnets4eo.metrics import evaluate_detections
 from deepnets4eo.objects import ObjectRules, extract_objects
-from deepnets4eo.polygons import outlines
+from deepnets4eo.polygons import outlines, polygonize
 from deepnets4eo.rasters import Layer
 
 CAR = 4
@@ -232,3 +233,16 @@ def test_headings_are_of_true_north_and_not_of_the_grid(crs: str, lon: float, la
     ]
     azimuth = Geod(ellps="WGS84").inv(*ends[0], *ends[1])[0]
     assert abs((row["heading_deg"] - azimuth + 90) % 180 - 90) < 1.5
+
+
+def test_values_that_the_legend_lacks_are_named_for_a_chosen_class_too(caplog: pytest.LogCaptureFixture) -> None:
+    """As numbers of another legend, or numbers from 1 instead of 0, whose objects are of another class."""
+    labels = np.zeros((8, 8), np.uint8)
+    labels[2:4, 2:4] = 4
+    for values, named in ((labels, False), (labels + np.uint8(100), True), (labels.astype(np.int16) - 1, True)):
+        caplog.clear()
+        extract_objects(values, "car", "isprs")
+        assert ("not in legend" in caplog.text) == named
+        caplog.clear()
+        polygonize(values, {4: "car"}, legend=Legend.load("isprs"))
+        assert ("not in legend" in caplog.text) == named

@@ -12,6 +12,7 @@ from refusals import raises_naming
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import inspect
 from deepnets4eo.points import LabelOptions, label_cloud, labeller, open_cloud
+from deepnets4eo.points.features import RuleLabeller
 from deepnets4eo.points.files.cloud_file import check_no_degrees
 
 PLY = "ply\nformat {} 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\nproperty {}\nend_header\n"
@@ -314,3 +315,55 @@ def test_codes_in_a_dimension_of_las_are_whole_numbers_0_to_255(tmp_path: Path, 
     message = f"1 values of the dimension pred_class are not whole numbers 0–255, such as {codes[1]}"
     with pytest.raises(InputError, match=message):
         open_cloud(tmp_path / "a.las", classes="pred_class").read()
+
+
+def _cloud_of(path: Path, xyz: np.ndarray, **measured: np.ndarray) -> Path:
+    """A file of points with scales of 1 cm."""
+    header = laspy.LasHeader(point_format=6, version="1.4")
+    header.scales, header.offsets = [0.01] * 3, xyz.min(axis=0)
+    cloud = laspy.LasData(header)
+    cloud.x, cloud.y, cloud.z = xyz.T
+    for name, values in measured.items():
+        cloud[name] = values
+    cloud.write(str(path))
+    return path
+
+
+GROUND = np.column_stack([*np.divmod(np.arange(400.0), 20), np.zeros(400)])
+
+
+@pytest.mark.parametrize("none", [-9999, -32768])
+def test_heights_that_mean_none_are_refused_before_they_become_the_ground(tmp_path: Path, none: float) -> None:
+    low = GROUND.copy()
+    low[::50, 2] = none
+    path = _cloud_of(tmp_path / "a.las", low)
+    with raises_naming(InputError, "a.las", f"height {none}", "which means none", "pdal translate"):
+        open_cloud(path).check_extent()
+    open_cloud(_cloud_of(tmp_path / "b.las", GROUND - [0, 0, 9.0])).check_extent()
+
+
+def test_points_that_are_all_in_one_plane_of_a_damaged_scale_are_refused(tmp_path: Path) -> None:
+    path = _cloud_of(tmp_path / "a.las", GROUND * [0, 1, 1] + [5, 0, 0])
+    with raises_naming(InputError, "a.las", "the same x, 5", "scales"):
+        open_cloud(path).check_extent()
+    for few in (GROUND[:1], np.repeat(GROUND[:1], 3, axis=0)):  # one place only: nothing is known of its scales
+        open_cloud(_cloud_of(tmp_path / "b.las", few)).check_extent()
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "words"),
+    [
+        (0, 0, "has no return numbers"),
+        (5, 1, "100% of the return numbers"),
+        (0, 3, "has no return numbers"),
+        (1, 1, ""),
+        (2, 3, ""),
+    ],
+)
+def test_rules_name_a_file_whose_return_numbers_are_missing_or_wrong(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, first: int, count: int, words: str
+) -> None:
+    numbers = {"return_number": np.full(400, first), "number_of_returns": np.full(400, count)}
+    RuleLabeller().check_values(open_cloud(_cloud_of(tmp_path / "a.las", GROUND, **numbers)))
+    assert bool(caplog.messages) == bool(words)
+    assert words in caplog.text

@@ -12,7 +12,7 @@ from refusals import raises_naming
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.rasters import Layer
-from deepnets4eo.registration import RegisteredPair, assume_registered, register
+from deepnets4eo.registration import ImagePair, RegisteredPair, RegisterOptions, assume_registered, register
 
 SHAPE = (360, 400)
 SHIFT = Affine.translation(9, -5)  # pixels: things lie 9 px further right and 5 px higher in the pre image
@@ -289,3 +289,11 @@ def test_speckle_that_hides_a_place_is_seen_through_in_larger_pixels():
     assert found.status == "degraded"
     assert "agree with pixels 2 times as large" in found.reason
     np.testing.assert_allclose(found.matrix[:, 2], [9, -5], atol=1.0)
+
+
+@pytest.mark.parametrize("role", ["pre", "post"])
+def test_an_image_without_a_valid_pixel_is_refused_before_the_search_for_an_offset(role: str) -> None:
+    values = np.random.default_rng(0).integers(1, 255, (1, 64, 64)).astype(np.float32)
+    images = {"pre": values, "post": values + 1} | {role: np.full_like(values, np.nan)}
+    with raises_naming(InputError, f"the {role} image", "no valid pixel"):
+        ImagePair.open(images["pre"], images["post"]).register(RegisterOptions())

@@ -18,11 +18,9 @@ from deepnets4eo.damage.images.dates import (
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs import Finding
 from deepnets4eo.rasters import Layer
-from deepnets4eo.read_as import sample_windows, undeclared_nodata as undeclared_nodata
+from deepnets4eo.read_as import check_any_valid, sample_windows, undeclared_nodata as undeclared_nodata
 from deepnets4eo.registration import ImagePair, Role
 from deepnets4eo.zonal import FinePixels
-
-GLANCE_PX = 512  # longer side of a look at a whole image
 
 MIN_VALID = 0.9  # of a window's pixels, for its structure to count
 SCALES_PX = (1, 4)
@@ -35,7 +33,7 @@ MIN_CORRELATION = 0.25
 def check_images(pair: ImagePair) -> DatePair:
     """Return the images of a pair in colour with nodata declared, and findings. Raises InputError for noise and copies."""
     images = {"pre": pair.pre, "post": pair.post}
-    require_pixels(pair.post, "post")
+    check_any_valid(pair.post, "the post image")
     findings = (*pair.findings, *unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
     pre = None if pair.pre is None else in_colour(pair.pre)
     pair = ImagePair(pre, in_colour(pair.post), findings).declare_nodata("post", by_camera=True)
@@ -44,26 +42,13 @@ def check_images(pair: ImagePair) -> DatePair:
     pair = pair.declare_nodata("pre", by_camera=True)
     if pair.pre is not None:
         try:
-            require_pixels(pair.pre, "pre")
+            check_any_valid(pair.pre, "the pre image")
             if _is_radar(pair.pre, "pre"):
                 radar.insert(0, "pre")
         except InputError as error:
             unused = Finding("pre_without_structure", "caution", {"reason": Finding.verbatim(str(error))})
             pair = ImagePair(None, pair.post, (*pair.findings, unused))
     return DatePair(pair.pre, pair.post, pair.findings, radar=tuple(radar))
-
-
-def require_pixels(layer: Layer, role: str) -> None:
-    """Refuse an image without a valid pixel. Errors: InputError."""
-    if (
-        any(layer.read(window)[1].any() for window in sample_windows(layer.shape))
-        or layer.thumbnail(GLANCE_PX)[1].any()
-    ):
-        return
-    raise InputError(
-        f"the {role} image {layer.source} has no valid pixel: all values are NaN or nodata. Look at its values and its nodata "
-        f"with `deepnets4eo check {layer.source}`, and give an image."
-    )
 
 
 def require_fine_pixels(post: Layer, outlines_px: Geometries) -> None:

@@ -4,7 +4,9 @@ The classes are the ASPRS classes: 1 unclassified, 2 ground, 3, 4, 5 low, medium
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,15 @@ from deepnets4eo.points.features.eigenfeatures import scale_features
 from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.options import FeatureNames
 
+if TYPE_CHECKING:
+    from deepnets4eo.points.files import CloudFile
+
+log = logging.getLogger(__name__)
+
 OTHER, GROUND, LOW, MEDIUM, HIGH, BUILDING = 1, 2, 3, 4, 5, 6
 CELLS_PER_RADIUS = 5.0
+LOOKED_AT_POINTS = 100_000
+MAX_WRONG_RETURNS = 0.01  # of the points: a few are damaged in real files
 
 
 class RuleOptions(Section):
@@ -92,6 +101,21 @@ class RuleLabeller:
     def halo_m(self) -> float:
         """Return the distance around a tile within which points matter: for the ground, the width of the largest building."""
         return max(self.options.max_building_m, self.options.radius_m + self.options.share_radius_m)
+
+    def check_values(self, file: CloudFile) -> None:
+        """Warn of a file whose return numbers are missing or wrong: trees are then labelled by their shape only. Reads its first points."""
+        cloud = next(file.chunks(LOOKED_AT_POINTS))
+        first, count = cloud.return_number, cloud.number_of_returns
+        if first is None or count is None or not first.any():
+            log.warning(
+                "%s has no return numbers: trees differ from buildings only by their shape, so that many crowns may be labelled as buildings. Choose a "
+                "model that was trained without them, or give colours and near infrared (--colour, --infrared).", file.path,
+            )  # fmt: skip
+        elif (wrong := float(np.mean((first > count) | (first < 1)))) > MAX_WRONG_RETURNS:
+            log.warning(
+                "%s: %.0f%% of the return numbers are 0 or above the number of returns: crowns may be labelled as buildings. Correct the file, or choose a "
+                "model that was trained without return numbers.", file.path, 100 * wrong,
+            )  # fmt: skip
 
     def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
         """Return (N, 6) float32: 1 for ground, above it shares of building and vegetation among the labels around each

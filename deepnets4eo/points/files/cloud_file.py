@@ -39,6 +39,7 @@ DECIMAL_STEPS = (0.1, 0.01, 0.001)
 ROUNDED = 1e-3  # of a step: what 64-bit numbers make of decimals
 
 CHUNK_POINTS = 1_000_000
+NO_HEIGHTS = (-9999.0, -32768.0, -32767.0, -99999.0, -999999.0)  # no place on Earth is as low, wells and the sea aside
 
 
 class CloudFile(ABC):
@@ -142,8 +143,22 @@ class CloudFile(ABC):
         return np.array([decimal_step(xyz[:, axis]) for axis in range(3)]) * self._to_metres
 
     def check_extent(self) -> None:
-        """Raise InputError if the points are too far apart to be one scene."""
+        """Raise InputError if the points are too far apart to be one scene, all in one line of a grid, or have heights that mean none."""
         size = np.ptp(self.bounds, axis=0)
+        (lowest, highest), flat = self.file_bounds[:, 2], size[:2] == 0
+        if self.point_count > 1 and flat[0] != flat[1]:
+            raise InputError(
+                f"{self.path}: all points have the same {'xy'[int(flat[1])]}, {self.file_bounds[0, int(flat[1])]:.10g}; expected points of a surface. "
+                "Correct the scales of its header, or copy it again."
+            )
+        if (
+            lowest != highest
+            and (none := next((end for end in (lowest, highest) if end in NO_HEIGHTS), None)) is not None
+        ):
+            raise InputError(
+                f"{self.path} has points with the height {none:.0f}, which means none. Remove them: pdal translate IN OUT range "
+                f'--filters.range.limits="Z![{none:.0f}:{none:.0f}]"'
+            )
         if size.max() > self.max_extent_m:
             raise InputError(
                 f"{self.path} spans {' × '.join(f'{length / 1000:,.0f}' for length in size)} km; expected at most "

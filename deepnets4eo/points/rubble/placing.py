@@ -54,6 +54,7 @@ def common_crs(after: Heights, before: Heights | None) -> Any:
             heights.check_metres()
     if before is not None:
         check_same_datum(after.crs, before.crs, (after.source, before.source))
+        after.check_other_date(before)
     return flat_crs(crs)
 
 

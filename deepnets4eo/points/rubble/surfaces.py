@@ -33,7 +33,7 @@ from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS
 from deepnets4eo.rasters import moving_variance
-from deepnets4eo.read_as import are_metres, check_ground_metres
+from deepnets4eo.read_as import are_metres, check_ground_metres, check_two_surface_models
 from deepnets4eo.terrain import (
     impossible,
     open_further,
@@ -171,6 +171,15 @@ class Heights:
                 f"--filters.reprojection.out_srs={utm_code(crs, position)}`."
             )
 
+    def check_other_date(self, before: Heights) -> None:
+        """Refuse one source for both dates, and two surface models in different units. Errors: InputError."""
+        if self.layer is not None and before.layer is not None:
+            check_two_surface_models(before.layer, self.layer, ("--pre", "POST"))
+        elif self.cloud is not None and before.cloud is not None and _are_one_cloud(self.cloud, before.cloud):
+            raise InputError(
+                f"--pre and POST are one point cloud, {self.source}: no height can have changed between them. Give the clouds of two dates."
+            )
+
     @property
     def from_points(self) -> bool:
         """Return whether these are points, not a surface model."""
@@ -219,6 +228,13 @@ def _mean_heights(layer: Layer, grid: Grid, motion: RigidMotion | None) -> Float
         layer = Layer.open(known, grid=own, nodata=np.nan)
     data, valid = layer.on(grid, "average").read()
     return np.where(valid, data[0], np.nan).astype(np.float32)
+
+
+def _are_one_cloud(one: Any, other: Any) -> bool:
+    """Return whether two clouds are one file or one array."""
+    if isinstance(one, PointCloud) or isinstance(other, PointCloud):
+        return one is other
+    return bool(Path(one.path).resolve() == Path(other.path).resolve())
 
 
 def stated_heights(outlines: Footprints, column: str | None) -> tuple[Floats, tuple[Finding, ...]]:
