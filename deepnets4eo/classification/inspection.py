@@ -26,6 +26,7 @@ from deepnets4eo.files import sha256
 from deepnets4eo.formats import list_npz, open_npz
 from deepnets4eo.inspection import Inspection
 from deepnets4eo.rasters import Layer
+from deepnets4eo.training import ImageMaskFolders
 
 KIND = "images with labels"
 NAMED = 5
@@ -49,9 +50,29 @@ def inspect_images(path: str) -> Inspection | None:
         inner = class_folders(source)
         if not inner:
             check_unpacked(source)
+        if (images_and_masks := _images_and_masks(inner)) is not None:
+            return images_and_masks
         return _files(source, folder_rows(source, named=True)) if _holds_patches(inner) else None
     except DeepNets4EOError as error:
         return Inspection(path, KIND, problems=[str(error)])
+
+
+def _images_and_masks(folders: Sequence[Path]) -> Inspection | None:
+    """Describe a folder of images and a folder of masks, of one band and the same names, which lie in one folder; None for other folders."""
+    filled = [folder for folder in folders if any(images_in(folder))]
+    if len(filled) != len(("images", "masks")):
+        return None
+    bands = {folder: Layer.open(next(iter(images_in(folder)))).count for folder in filled}
+    images, masks = sorted(filled, key=lambda folder: bands[folder], reverse=True)
+    if bands[masks] > 1 or bands[images] == 1:
+        return None
+    try:
+        pairs = ImageMaskFolders(images, masks).pairs()
+    except InputError:
+        return None
+    command = f"deepnets4eo train RECIPE --images {images} --masks {masks}"
+    facts = {"pairs": f"{len(pairs):,}, images in {images.name}, masks in {masks.name}", "to train": command}
+    return Inspection(str(images.parent), "images and masks", facts)
 
 
 def _holds_patches(folders: Sequence[Path]) -> bool:

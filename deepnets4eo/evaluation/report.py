@@ -64,10 +64,18 @@ def text_table(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    """Return overall accuracy, mean F1 and mean IoU in percent, and errors of values, if the report has them, in one line."""
+    """Return overall accuracy, mean F1 and mean IoU in percent, and errors of values, if the report has them, in one line; also of the eroded reference."""
     values = [value_tables.headline(report)] if "quantity" in report else []
+    scores = ", ".join([*_overall_scores(report), *values])
+    if not report.get("eroded"):
+        return scores
+    eroded = ", ".join(_overall_scores(report["eroded"]))
+    return f"full reference: {scores}; {_eroded_reference(report)}: {eroded}"
+
+
+def _overall_scores(part: Report) -> list[str]:
     overall = (("overall accuracy", "overall_accuracy"), ("mean F1", "mean_f1"), ("mean IoU", "mean_iou"))
-    return ", ".join([*(f"{title} {percent(report[key])} %" for title, key in overall if key in report), *values])
+    return [f"{title} {percent(part[key])} %" for title, key in overall if key in part]
 
 
 def markdown_table(report: Report) -> str:
@@ -162,8 +170,11 @@ def _sections(report: Report) -> Iterator[tuple[str, Report]]:
     legend = f"legend {report['legend']}, " if "legend" in report else ""
     yield f"Scores in percent, {legend}full reference", report
     if report.get("eroded"):
-        radius = report.get("protocol", {}).get("erode_px", 0)
-        yield f"Scores in percent, {legend}reference without {radius} px along the borders", report["eroded"]
+        yield f"Scores in percent, {legend}{_eroded_reference(report)}", report["eroded"]
+
+
+def _eroded_reference(report: Report) -> str:
+    return f"reference without {report.get('protocol', {}).get('erode_px', 0)} px along the borders"
 
 
 def _class_rows(part: Report) -> Iterator[Sequence[str]]:

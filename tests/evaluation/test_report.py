@@ -225,3 +225,11 @@ def test_the_figure_has_shares_of_the_reference(scored, tmp_path, monkeypatch):
     assert [label.get_text() for label in axes.get_yticklabels()] == NAMES
     report.confusion_figure(scored, tmp_path / "b.png")
     assert drawn[1].axes[0].get_title() == "OA 60.00 %, mean F1 65.00 %"
+
+
+def test_the_last_line_names_the_reference_of_each_score_if_there_are_two(scored) -> None:
+    full = report.headline(scored | {"eroded": None})
+    assert full.startswith("overall accuracy ")
+    assert report.headline(scored) == (
+        f"full reference: {full}; reference without 3 px along the borders: {report.headline(scored['eroded'])}"
+    )
