@@ -1,6 +1,7 @@
 """The verb `evaluate`: keys, files, streams and refusals as a user meets them."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,16 @@ def test_a_result_that_cannot_be_written_is_an_error_not_a_trace(files, tmp_path
     assert main(["evaluate", *files[:2], "--legend", "isprs", "--json", str(blocked / "scores.json")]) == 1
     assert "could not write" in capsys.readouterr().err
     assert blocked.read_text() == ""
+
+
+def test_written_files_are_locked_and_the_stream_is_not(files, tmp_path, monkeypatch):
+    locked = []
+    monkeypatch.setattr("deepnets4eo.jobs.output_lock", lambda *paths: locked.append(paths) or nullcontext())
+    words = ["evaluate", *files[:2], "--legend", "isprs"]
+    assert main([*words, "--json", str(tmp_path / "scores.json")]) == 0
+    assert locked[0] == (tmp_path / "scores.json",)
+    assert main([*words, "--json", "-"]) == 0
+    assert locked[-1] == ()
 
 
 def test_every_file_of_points_is_scored_as_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
