@@ -89,6 +89,17 @@ def test_a_whole_verb_leaves_out_the_part_of_a_file_without_data(
     assert known[44:, 44:].mean() > 0.99
 
 
+def test_refine_refuses_scores_without_a_value(place: Place, capsys: Any) -> None:
+    empty, out = (
+        write_geotiff(place.folder / "no_scores.tif", np.full((1, 64, 64), np.nan, np.float32), gsd=GSD),
+        place.folder / "never.tif",
+    )
+    assert _verb("layers", "refine", empty, place.path("image.tif"), "--out", out) == 2
+    assert "the raster of scores" in (reason := capsys.readouterr().err)
+    assert "no valid pixel" in reason
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("name", ["coarse", "pan"])
 def test_pansharpening_leaves_a_collar_of_either_image_out_and_names_it(name: str, place: Place, caplog: Any) -> None:
     files, gsd = (

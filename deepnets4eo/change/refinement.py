@@ -23,7 +23,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.jobs import JobRecord, RowJournal, output_lock
 from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.rasters import CogWriter, Layer, check_raster_suffix, gdal_cache, valid_pixels
-from deepnets4eo.read_as import IMAGE, SCORES, Door
+from deepnets4eo.read_as import IMAGE, SCORES, Door, check_any_valid
 from deepnets4eo.tiling import Packed, spread_windows
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ def refine_raster(
     with output_lock(out):
         finished = RowJournal(out)
         band = SCORES.look(layer.subset([layer.bands[options.band - 1]]), Door("the scores")).report()
+        check_any_valid(band, "the raster of scores")
         record = _record(band, guides, diffusion, TILE_PX, device)
         interrupted = finished.is_begun
         if resume and not overwrite and not interrupted and out.is_file():

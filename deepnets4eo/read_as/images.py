@@ -77,7 +77,7 @@ def check_any_valid(layer: Layer, name: str) -> None:
         return
     raise InputError(
         f"{name} {layer.source} has no valid pixel: all values are NaN or nodata. Look at its values and its nodata "
-        f"with `deepnets4eo check {layer.source}`, and give an image."
+        f"with `deepnets4eo check {layer.source}`, and give another file."
     )
 
 

@@ -1,17 +1,21 @@
 """Dates of a series come from names, tags, lists or STAC items; what has none is refused."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
 from geotiff import write_geotiff
 from refusals import raises_naming
 
-from deepnets4eo.change.series.dates import as_date, dated_name, find_images
+from deepnets4eo.change.series.dates import DatedImage, as_date, dated_name, find_images
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import allow_user_files
+from deepnets4eo.grid import Grid
+from deepnets4eo.rasters import Layer
 
 PIXELS = np.ones((1, 8, 8), np.uint8)
 
@@ -230,3 +234,30 @@ def test_dates_of_which_only_the_year_is_known_are_said_and_so_is_the_file_of_th
     series = ImageSeries(images)
     assert "Only the year of 1985, 1995 is known: the middle of the year (1 July) stands for the date" in caplog.text
     assert series.grid_source == str(tmp_path / "1985.tif")
+
+
+def _stack(*, unit: float = 1.0, last: date = date(2020, 5, 1), placed: bool = True, number: int = 4) -> None:
+    """A series of five dates, of which one differs."""
+    grid = Grid((32, 32), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32631")
+    values = np.random.default_rng(0).integers(200, 3000, (2, 32, 32)).astype(np.float32)
+    days = [date(2020, month, 1) for month in range(1, 5)] + [last]
+    layers = [
+        Layer.open(values * (unit if index == number else 1), grid=grid if placed or index != number else None)
+        for index in range(5)
+    ]
+    ImageSeries([DatedImage(day, (layer,)) for day, layer in zip(days, layers, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({}, ""), ({"unit": 20.0}, ""), ({"unit": 1 / 20}, ""), ({"unit": 1e-4}, "as in another unit"), ({"unit": 1e4}, "2020-05-01"),
+        ({"last": date(2999, 1, 1)}, "have not come yet: 2999-01-01"), ({"last": date.today() + timedelta(days=1)}, ""),
+        ({"placed": False}, "The images of 2020-05-01 have no CRS"), ({"placed": False, "number": 0}, "the result has no place"),
+    ],
+)  # fmt: skip
+def test_dates_of_another_kind_are_named(how: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture) -> None:
+    _stack(**how)
+    found = [text for text in caplog.messages if "do not name their bands" not in text]
+    assert bool(found) == bool(words), found
+    assert words in " ".join(found)

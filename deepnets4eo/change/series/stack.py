@@ -17,6 +17,7 @@ import numpy as np
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.change.pair import check_one_space
 from deepnets4eo.change.series.dates import DatedImage, find_images
+from deepnets4eo.change.series.odd_dates import report_odd_dates
 from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
@@ -106,6 +107,7 @@ class ImageSeries:
                 )
             for layer in layers:
                 layer.covered_share(self.grid, str(image.day))
+        report_odd_dates(self.dates, opened)
         opened = [
             [in_colour_order_of(layer, first) for layer, first in zip(layers, opened[0], strict=False)]
             if len(layers) == len(opened[0]) == 1
