@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import ClassVar, cast
 
 import numpy as np
@@ -128,19 +129,19 @@ def guided_anisotropic_diffusion(
     """
     diffusion = diffusion or Diffusion()
     check_arrays(scores, guides, valid)
-    state = _stack(scores, guides, valid)
-    compiled = _compiled() if tiles * state.size * diffusion.steps >= COMPILED_VALUES else None
-    step = _DiffusionStep(
-        len(guides), guides[0].shape[0], diffusion, None if valid is None else np.asarray(valid, np.float32), compiled
-    )
-    done, room = 0, np.empty_like(state)
+    values = (sum(map(len, guides)) + len(scores)) * scores[0].size
+    compiled = _compiled() if tiles * values * diffusion.steps >= COMPILED_VALUES else None
+    bands = _cut(scores.shape[1], None if compiled is None else workers)
+    seen = None if valid is None else _side_by_side([valid[None]], bands)[0]
+    state = _side_by_side([*guides, scores], bands)
+    if seen is not None and not seen.all():
+        state[:, seen == 0] = 0
+    step = _DiffusionStep(len(guides), guides[0].shape[0], diffusion, seen, compiled)
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        while done < diffusion.steps:
-            rates = diffusion.rates[done : done + BAND_STEPS]
-            _advance(state, room, step, rates, pool)
-            state, room = room, state  # the system would clear the pages of a new array in each round
-            done += len(rates)
-    result = state[-scores.shape[0] :]
+        for done in range(0, diffusion.steps, BAND_STEPS):
+            _advance(state, bands, step, diffusion.rates[done : done + BAND_STEPS], pool)
+    own = state[-scores.shape[0] :]
+    result = np.concatenate([own[:, band.at(band.first) : band.at(band.last)] for band in bands], axis=1)
     return result if valid is None else np.where(valid, result, np.asarray(scores, np.float32))
 
 
@@ -182,33 +183,66 @@ def _is_finite(values: NDArray[np.generic], valid: NDArray[np.bool_] | None) -> 
     return bool(np.isfinite(values).all() or (valid is not None and np.isfinite(values[:, valid]).all()))
 
 
-def _stack(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDArray[np.bool_] | None) -> FloatImage:
-    """Guides and scores in one array (N, H, W); 0 where not valid."""
-    stacked = np.concatenate([*guides, scores], dtype=np.float32, casting="unsafe")
-    if valid is not None and not valid.all():
-        stacked[:, ~valid] = 0
-    return stacked
+@dataclass(frozen=True)
+class _Band:
+    """Rows `first` to before `last` of an image, which a thread computes by itself; it keeps the rows `start` to before `stop`, from
+    which values flow into them. They are at `offset` in the array of all bands."""
+
+    first: int
+    last: int
+    start: int
+    stop: int
+    offset: int
+
+    def at(self, row: int) -> int:
+        """Return where the band keeps a row of the image."""
+        return row - self.start + self.offset
+
+
+def _cut(height: int, threads: int | None) -> list[_Band]:
+    """Return the bands of an image: one per thread, of BAND_ROWS rows at least; else of BAND_ROWS rows, which fit into the cache."""
+    if threads is None:
+        firsts = [*range(0, height, BAND_ROWS), height]
+    else:
+        number = max(min(threads, height // BAND_ROWS), 1)
+        firsts = [height * band // number for band in range(number + 1)]
+    bands, offset = list[_Band](), 0
+    for first, last in pairwise(firsts):
+        start, stop = max(first - BAND_STEPS, 0), min(last + BAND_STEPS, height)
+        bands.append(_Band(first, last, start, stop, offset))
+        offset += stop - start
+    return bands
+
+
+def _side_by_side(arrays: Sequence[NDArray[np.generic]], bands: Sequence[_Band]) -> FloatImage:
+    """Return the channels of arrays (C, H, W) in one (N, h, W), which has the rows that each band keeps, one band after the other."""
+    rows = bands[-1].at(bands[-1].stop)
+    together = np.empty((sum(map(len, arrays)), rows, arrays[0].shape[2]), np.float32)
+    for band in bands:
+        own = together[:, band.offset : band.at(band.stop)]
+        np.concatenate([array[:, band.start : band.stop] for array in arrays], out=own, casting="unsafe")
+    return together
 
 
 def _advance(
-    state: FloatImage, result: FloatImage, step: _DiffusionStep, rates: Sequence[float], pool: ThreadPoolExecutor
+    state: FloatImage, bands: Sequence[_Band], step: _DiffusionStep, rates: Sequence[float], pool: ThreadPoolExecutor
 ) -> None:
-    """Write the state after steps of `rates` into `result`, band by band; each band recomputes the rows that flow into it."""
-    height, count = state.shape[1], len(rates)
+    """Take steps of `rates` in place, each band by itself, then give each band the rows of the next ones that flow into it."""
+    # A row depends on one more row at each side per step. Bands therefore keep rows around them, of which each step computes one less at
+    # each side, and threads need not wait for each other.
+    top, bottom = bands[0].first, bands[-1].last
 
-    # A row depends on one more row at each side per step. Bands therefore take `count` rows around them, which shrink step by step, and
-    # threads need not wait for each other; what is computed twice is `count` of the rows of a band.
-    def advance_band(first: int) -> None:
-        last = min(first + BAND_ROWS, height)
-        start, stop = max(first - count, 0), min(last + count, height)
-        band = state[:, start:stop].copy()
-        rows = [  # what lies farther out flows no more into the rows of the band
-            (done if start else 0, stop - start - (done if stop < height else 0)) for done in range(count)
+    def advance_band(band: _Band) -> None:
+        left = range(len(rates), 0, -1)
+        rows = [(band.at(max(band.first - count, top)), band.at(min(band.last + count, bottom))) for count in left]
+        step.take(state, rows, rates)
+
+    list(pool.map(advance_band, bands))
+    for upper, lower in pairwise(bands):
+        state[:, lower.at(lower.start) : lower.at(lower.first)] = state[
+            :, upper.at(lower.start) : upper.at(lower.first)
         ]
-        step.take(band, None if step.valid is None else step.valid[start:stop], rows, rates)
-        result[:, first:last] = band[:, first - start : last - start]
-
-    list(pool.map(advance_band, range(0, height, BAND_ROWS)))
+        state[:, upper.at(upper.last) : upper.at(upper.stop)] = state[:, lower.at(upper.last) : lower.at(upper.stop)]
 
 
 @dataclass
@@ -225,19 +259,17 @@ class _DiffusionStep:
     valid: FloatImage | None
     compiled: Callable[..., None] | None = None
 
-    def take(
-        self, state: FloatImage, valid: FloatImage | None, rows: Sequence[tuple[int, int]], rates: Sequence[float]
-    ) -> None:
+    def take(self, state: FloatImage, rows: Sequence[tuple[int, int]], rates: Sequence[float]) -> None:
         """Take a step of each rate λ in place in its rows, from the first to before the last; compiled if `compiled` is given.
 
-        state : (N, h, W); valid : (h, W)
+        state : (N, H, W)
         """
         if self.compiled is None:
             for (first, last), rate in zip(rows, rates, strict=True):
-                self.apply(state[:, first:last], None if valid is None else valid[first:last], rate)
+                self.apply(state[:, first:last], None if self.valid is None else self.valid[first:last], rate)
             return
         factor = np.float32(1 / (self.bands * self.diffusion.edge_level))
-        seen = np.ones(state.shape[1:], np.float32) if valid is None else valid
+        seen = np.ones(state.shape[1:], np.float32) if self.valid is None else self.valid
         self.compiled(state, seen, np.array(rows), self.num_guides, self.bands, factor, np.asarray(rates, np.float32))
 
     def apply(self, state: FloatImage, valid: FloatImage | None, rate: float) -> None:

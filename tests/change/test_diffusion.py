@@ -83,13 +83,17 @@ def test_the_compiled_step_gives_the_same_bits(pair, monkeypatch, with_gaps, opt
         assert plainly.tobytes() == compiled.tobytes()
 
 
+@pytest.mark.parametrize("compiled_values", [2**60, 0])
 @pytest.mark.parametrize("options", [Diffusion(STEPS), Diffusion(10, cycle=5)])
-def test_bands_and_threads_do_not_change_a_bit(pair, monkeypatch, options):
+def test_bands_and_threads_do_not_change_a_bit(pair, monkeypatch, options, compiled_values):
     guides, scores = pair
-    whole = guided_anisotropic_diffusion(scores, guides, diffusion=options, workers=1)
-    monkeypatch.setattr("deepnets4eo.change.diffusion.BAND_ROWS", 11)
-    monkeypatch.setattr("deepnets4eo.change.diffusion.BAND_STEPS", 3)
-    np.testing.assert_array_equal(whole, guided_anisotropic_diffusion(scores, guides, diffusion=options, workers=3))
+    valid = np.random.default_rng(1).random(scores.shape[1:]) < 0.9
+    whole = guided_anisotropic_diffusion(scores, guides, diffusion=options, valid=valid, workers=1)
+    monkeypatch.setattr(diffusion, "BAND_ROWS", 11)
+    monkeypatch.setattr(diffusion, "BAND_STEPS", 3)
+    monkeypatch.setattr(diffusion, "COMPILED_VALUES", compiled_values)
+    cut = guided_anisotropic_diffusion(scores, guides, diffusion=options, valid=valid, workers=3)
+    np.testing.assert_array_equal(whole, cut)
 
 
 def test_three_cycles_of_five_steps_end_where_thirty_equal_steps_do(pair):
