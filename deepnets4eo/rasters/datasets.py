@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,11 @@ from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, flat_crs, is_plain_metres
 from deepnets4eo.rasters.values import Nodata, valid_values
 
+log = logging.getLogger(__name__)
+
+MIN_POINTS = 3
+MANY_POINTS = 10  # from which GDAL bends the image by squares, too
+MAX_MISFIT_PX = 5.0  # points that people set by eye are off by some pixels
 STRIP_ROWS = 256  # of a file that are averaged at once: GDAL would decode all of it anew for each band
 
 
@@ -78,6 +84,33 @@ def description_errors(name: str) -> Iterator[None]:
     """Turn what a file's own texts, CRS and types may raise into an InputError that names it."""
     with Reading(name, "It is damaged, or described in a way that cannot be read. Check it with gdalinfo."):
         yield
+
+
+def check_points(dataset: DatasetReader, name: str) -> None:
+    """Refuse (InputError) too few ground control points for a position, and warn of points that contradict each other."""
+    points, _ = dataset.gcps
+    if len(points) < MIN_POINTS:
+        raise InputError(
+            f"{name} has {len(points)} ground control point{'s' * (len(points) != 1)}, expected at least {MIN_POINTS}, which place it. Georeference it: "
+            "gdal_translate -a_srs EPSG:… -a_ullr LEFT TOP RIGHT BOTTOM IN OUT."
+        )
+    pixels, ground = np.array([[p.col, p.row] for p in points]), np.array([[p.x, p.y] for p in points])
+    pixels, ground = (values - values.mean(axis=0) for values in (pixels, ground))
+    col, row = pixels.T / max(float(np.abs(pixels).max()), 1.0)
+    linear = [np.ones_like(col), col, row]
+    terms = np.column_stack(linear if len(points) < MANY_POINTS else [*linear, col * col, col * row, row * row])
+    misfit = np.hypot(*(ground - terms @ np.linalg.lstsq(terms, ground, rcond=None)[0]).T)
+    spread = float(np.hypot(*np.ptp(pixels, axis=0))), float(np.hypot(*np.ptp(ground, axis=0)))
+    if not all(spread):
+        raise InputError(
+            f"{name} has ground control points that are all at one place. Correct them, or georeference it anew."
+        )
+    most_px = float(misfit.max()) * spread[0] / spread[1]
+    if most_px > MAX_MISFIT_PX:
+        log.warning(
+            "%s is placed by ground control points that contradict each other, or relief, by up to %.0f pixels: it may be as far off. Correct the "
+            "points, or give an orthorectified image.", name, most_px,
+        )  # fmt: skip
 
 
 def warp_by_points(dataset: DatasetReader) -> DatasetReader:

@@ -37,6 +37,7 @@ from deepnets4eo.rasters.band_subset import (
 )
 from deepnets4eo.rasters.datasets import (
     Handles,
+    check_points,
     dataset_grid,
     description_errors,
     pyproj_crs,
@@ -69,6 +70,7 @@ class FileSource(Source):
         self._target, self._handles = target, Handles()
         self._translated: MemoryFile | None = None
         self._masked: MemoryFile | None = None
+        self._has_checked_points = False
         structure = self._honour_structure()
         with description_errors(name), self._handles.lend(self._open_file) as dataset:
             self._describe(dataset, nodata)
@@ -208,6 +210,9 @@ class FileSource(Source):
         crooked = bool(dataset.gcps[0]) and dataset.transform.is_identity
         if crooked:
             Structure.of_dataset(dataset).check(self.name)
+            if not self._has_checked_points:
+                check_points(dataset, self.name)
+                self._has_checked_points = True
         if bands is None and crooked and common_nodata(dataset.nodatavals) is None:
             bands = dataset.indexes
         dataset = dataset if bands is None else subset_bands(dataset, bands)
