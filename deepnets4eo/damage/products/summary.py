@@ -92,14 +92,15 @@ def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[st
     """Return the buildings of each grade, and damaged buildings, flagged and expected, with an interval and its method."""
     estimated = damage_map.estimates.get("buildings") or {}
     damaged = Buildings(assessed).damaged
+    whole = {"damaged": _row(assessed, damaged, _damaged_estimate(assessed, estimated))}
+    by_grade = {grade: _row(assessed, assessed["damage"] == grade, estimated.get(grade)) for grade in GRADES}
+    if damage_map.is_open:
+        whole, by_grade = ({name: _of_certain(row) for name, row in rows.items()} for rows in (whole, by_grade))
+    if damage_map.lacks_destroyed:
+        by_grade[GRADES[3]] = _lower_bound(assessed["damage"] == GRADES[3])
     return {
-        "damaged": {**_row(assessed, damaged, _damaged_estimate(assessed, estimated)), "grades": list(DAMAGED)},
-        "by_grade": {
-            grade: _lower_bound(assessed["damage"] == grade)
-            if grade == GRADES[3] and damage_map.lacks_destroyed
-            else _row(assessed, assessed["damage"] == grade, estimated.get(grade))
-            for grade in GRADES
-        },
+        "damaged": {**whole["damaged"], "grades": list(DAMAGED)},
+        "by_grade": by_grade,
         "outlines_after_event": damage_map.lacks_destroyed,
     }
 
@@ -107,6 +108,11 @@ def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[st
 def _lower_bound(named: Any) -> dict[str, Any]:
     """Return the row of a grade that the outlines cannot show: the classified buildings, None for none, and the reason. named : (N,) bool."""
     return NO_COUNT | {"count": int(named.sum()) or None}
+
+
+def _of_certain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a map whose number of damaged buildings is not stated: the count is of certain grades, None for none, and no share."""
+    return {**row, "count": row["count"] or None, "share": None}
 
 
 def _damaged_estimate(assessed: gpd.GeoDataFrame, estimated: dict[str, Any]) -> dict[str, Any] | None:

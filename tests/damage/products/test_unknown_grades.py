@@ -161,6 +161,14 @@ def test_no_product_states_an_unknown_grade(wide_map, tmp_path):
     )
     summary = summarize(wide_map, make_grid())
     assert summary["by_grade"][GRADES[0]]["count"] == certain
+    assert {row["share"] for row in (summary["damaged"], *summary["by_grade"].values())} == {None}
+    unseen = make_map(60)
+    unseen.damaged_share = {"interval_95": [0.0, 0.9]}
+    unseen.buildings["damage_set"] = f"{GRADES[0]}|{GRADES[3]}"
+    unseen.withhold_unknown_grades()
+    assert [row["count"] for row in summarize(unseen, make_grid())["by_grade"].values()] == [None] * 4, (
+        "unknown is not 0"
+    )
     assert summary["buildings"]["grade_not_known"] == (csv["damage"] == "not-known").sum()
 
 

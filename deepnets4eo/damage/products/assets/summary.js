@@ -35,11 +35,11 @@ function chipOf(grade) {
   const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
   const { count, interval_95: interval } = counts, range = bounds(interval), estimated = typeof counts.expected === "number";
   const inside = interval && count >= Math.round(interval[0]) && count <= Math.round(interval[1]);
-  return { count, least: isLowerBound(counts), empty: RANKED && count === 0, range: !inside || RANKED ? "" : estimated ? t`true ${range}` : range, told: count === null ? t`not known` : range ? t`${number(trueNumber(counts))} expected, 95 % interval ${range}; ${number(count)} classified` : number(count) };
+  return { count, least: isLowerBound(counts), empty: RANKED && !count, range: !inside || RANKED ? "" : estimated ? t`true ${range}` : range, told: count === null ? t`not known` : range ? t`${number(trueNumber(counts))} expected, 95 % interval ${range}; ${number(count)} classified` : number(count) };
 }
 
 // Grades whose number the outlines cannot show have a count only of the buildings that are classified all the same.
-const isLowerBound = ({ count, share }) => count > 0 && share === null;
+const isLowerBound = ({ count, share }) => !RANKED && count > 0 && share === null;
 
 function summaryBoxes() {
   return [
@@ -78,7 +78,8 @@ const sheetNotes = () => [paragraph(t`Not assessed: ${number(page.summary.buildi
 
 // With the buildings that were not assessed it is the legend of the printed sheet too.
 function countsTable(legend = false) {
-  const { summary } = page, head = [t`Grade`, t`Classified`, t`Expected (95 % interval)`, hasEstimates() ? t`Expected share` : t`Share`];
+  const blank = () => head.slice(2).map(() => make("td", {}));
+  const { summary } = page, head = [t`Grade`, t`Classified`, t`Expected (95 % interval)`, ...(RANKED ? [] : [hasEstimates() ? t`Expected share` : t`Share`])];
   const rows = [3, 2, 1, 0].map((grade) => {
     const counts = summary.by_grade[classes[grade].key], share = counts.share_interval_95, part = counts.share === null ? null : trueNumber(counts) / summary.buildings.assessed;
     const bar = make("span", { class: "range" });
@@ -88,10 +89,10 @@ function countsTable(legend = false) {
       bar.lastChild.style.cssText = `inset-inline-start:${100 * share[0]}%;width:${100 * (share[1] - share[0])}%`;
     }
     return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : isLowerBound(counts) ? apart(`≥ ${number(counts.count)}`) : number(counts.count)), make("td", {}, ...(counts.interval_95 ? whole(RANKED ? bounds(counts.interval_95) : `${number(trueNumber(counts))} (${bounds(counts.interval_95)})`) : [])),
-      make("td", {}, ...(RANKED ? [] : [counts.share === null ? "" : percent(part, 1), bar])));
+      ...(RANKED ? [] : [make("td", {}, counts.share === null ? "" : percent(part, 1), bar)]));
   });
-  for (const index of QUARTERS) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(index), classes[index].title), make("td", {}, number(page.unknown[classes[index].key])), make("td", {}), make("td", {})));
-  if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));
+  for (const index of QUARTERS) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(index), classes[index].title), make("td", {}, number(page.unknown[classes[index].key])), ...blank()));
+  if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), ...blank()));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
 }
 
@@ -125,6 +126,7 @@ function areasBox() {
 
 function areaLine() {
   const area = page.summary.estimates?.built_area_m2?.damaged;
+  if (area && RANKED) return paragraph(t`Built area of buildings with major damage or worse: ${bounds(area.interval_95)} m² are possible (95 %).`);
   return area ? paragraph(t`Built area of buildings with major damage or worse: ${number(Math.round(area.expected))} m², 95 % interval ${bounds(area.interval_95)} m².`) : "";
 }
 
