@@ -1,4 +1,4 @@
-"""Heights in centimetres or millimetres of which no file states it, by how steeply they rise and fall."""
+"""Heights in centimetres or millimetres whose file does not state the unit, by how steeply they rise and fall."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SteepRules:
     """Rules by which heights are steeper than any ground: their range in squares, divided by the side, at the median of the squares.
 
     Chosen on 1 December 2026 on 25 models of 0.5 to 2 m of four places (IGN, AHN, Autzen, New York): .04 to .54 in metres, 23 to 54 in
-    centimetres where there are houses or trees, and 4 for bare terrain, which is not refused. Towers of 200 m on half of the squares would have 4
+    centimetres with houses or trees, and 4 for bare terrain, which is not refused. Towers of 200 m on half of the squares would have 4
     in metres. Feet have 3.28 times the value of metres, which is no evidence either.
     """
 

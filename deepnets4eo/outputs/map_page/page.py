@@ -96,13 +96,13 @@ class MapKind:
 
     @property
     def style(self) -> str:
-        """Return the styles of the page: colours of all pages, those of maps, those of the kind."""
+        """Return the styles of the page: colours of all pages, styles of maps, styles of the kind."""
         shared = asset_text("deepnets4eo.outputs", COLOURS), *(asset_text(ASSETS, name) for name in STYLES)
         return "\n".join([*shared, *(asset_text(self.package, name) for name in self.styles)])
 
     @property
     def script(self) -> str:
-        """Return the scripts of the page: those of maps, those of the kind, and the one that starts the page."""
+        """Return the scripts of the page: scripts of maps, scripts of the kind, and the one that starts the page."""
         shared = [asset_text(ASSETS, name) for name in SCRIPTS]
         own = [asset_text(self.package, name) for name in self.scripts]
         return "\n".join([*shared, *own, asset_text(ASSETS, LAST_SCRIPT)])
