@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from deepnets4eo.jobs import Part
-from deepnets4eo.options import ByRuntime, InPrecision, OnDevice, SeedKey, key, option, option_group
+from deepnets4eo.options import OnDevice, SeedKey, key, option, option_group
 from deepnets4eo.outputs import InLanguage
 from deepnets4eo.registration import PixelSize
 
@@ -84,8 +84,13 @@ class FloodOptions:
     memory_bytes: int = 4 * 10**9
     workers: int = 2
     device: OnDevice = "auto"
-    precision: InPrecision = "auto"
-    runtime: ByRuntime = "auto"
+    precision: Annotated[str, key("Precision of the network: auto, float32, bfloat16 or float16 (GPU).")] = "auto"
+    runtime: Annotated[
+        str,
+        key(
+            "Runtime for the network on a CPU: torch, openvino, onnx-int8 or openvino-int8; auto measures which is faster."
+        ),
+    ] = "auto"
     part: Part | None = None
     seed: SeedKey = 0
 
