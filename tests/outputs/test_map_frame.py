@@ -8,6 +8,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.outputs.map_page.page import frame_of, objects_box
+from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE
 
 SIDE_PX = 4000
 
@@ -62,3 +63,12 @@ def test_the_box_of_objects_is_that_of_what_the_image_shows_of_them() -> None:
     ]  # they touch it alone
     assert box(*beside) is None
     assert box(*beside, (110, 480, 120, 490)) == [5, 5, 10, 10]
+
+
+def test_a_crs_is_named_in_few_words_on_a_page():
+    named = frame_of(GeoBox((4, 4), Affine(1, 0, 500_000, 0, -1, 4_000_000), "EPSG:32633"))
+    assert named["crs"] == "EPSG:32633"
+    plane = frame_of(GeoBox((4, 4), Affine(1, 0, 0, 0, -1, 0), PLAIN_METRES))
+    assert (plane["crs"], plane["north"]) == (PLANE, None)
+    own = frame_of(GeoBox((4, 4), Affine(1, 0, 0, 0, -1, 0), "+proj=tmerc +lat_0=40 +lon_0=10 +ellps=GRS80 +units=m"))
+    assert "tmerc" in own["crs"].lower() or "Transverse Mercator" in own["crs"]

@@ -57,6 +57,7 @@ LAST_SCRIPT = "main.js"  # starts the page
 STYLES = ("report.css", "print.css")
 PAGE_BYTES = 10_500_000  # of packed content; base64 makes 14 MB of it
 MIN_IMAGE_BYTES = 3_000_000
+UNNAMED = "unknown"  # PROJ's name of a CRS without one
 FIT_POINTS = 6  # along each side of the image, for longitude and latitude
 
 UNITS_PER_PX = 2
@@ -201,7 +202,7 @@ def frame_of(grid: Grid) -> dict[str, Any]:
     if grid.crs is None:
         return {**frame, "north": None}
     if not is_placed(grid):  # a plane of its own has no north
-        return {**frame, "north": None, "crs": str(grid.crs)}
+        return {**frame, "north": None, "crs": crs_name(grid)}
     back = ~grid.affine
     north = math.degrees(math.atan2(back.b * col_m, -back.e * row_m))
     sides = (np.linspace(0, side, FIT_POINTS) for side in (width, height))
@@ -209,14 +210,21 @@ def frame_of(grid: Grid) -> dict[str, Any]:
     try:
         to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
     except pyproj.exceptions.ProjError:  # of another celestial body
-        return {**frame, "north": north, "crs": str(grid.crs)}
+        return {**frame, "north": north, "crs": crs_name(grid)}
     lon, lat = to_lonlat.transform(*apply_affine(grid.affine, np.column_stack([cols, rows])).T)
     for axis in (1, 0):  # without the jump at the 180th meridian
         lon = np.unwrap(lon.reshape(FIT_POINTS, FIT_POINTS), axis=axis, period=360.0).ravel()
     u, v = cols / width, rows / height
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
     fit, *_ = np.linalg.lstsq(terms, np.stack([lon, lat], axis=1), rcond=None)
-    return {**frame, "north": north, "crs": str(grid.crs), "lonlat": fit.T.tolist()}
+    return {**frame, "north": north, "crs": crs_name(grid), "lonlat": fit.T.tolist()}
+
+
+def crs_name(grid: Grid) -> str:
+    """Return the EPSG code of the CRS of a grid, else its name, and its definition, of many lines, only if it has none."""
+    assert grid.crs is not None
+    name = str(grid.crs.proj.name)
+    return f"EPSG:{grid.crs.epsg}" if grid.crs.epsg else str(grid.crs) if name == UNNAMED else name
 
 
 def rings_in_pixels(shapes: NDArray[Any], grid: Grid) -> list[list[list[float]]]:

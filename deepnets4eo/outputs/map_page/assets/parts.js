@@ -86,7 +86,7 @@ function fillSummary() {
     box(t`Images and files`, factList(inputFacts()), paragraph(t`Hashes, versions and parameters are in manifest.json.`)),
     caveatsBox(),
     box(t`Keys`, factList([["+ −", t`zoom`], [t`Arrows`, t`move, when an image has the focus`], ["0, 1", t`whole scene, all ${OBJECTS}`], ["N, P", t`next, previous listed ${OBJECT}`], ["O", t`outlines on or off`], [t`B (hold)`, t`swap the two images`], ["S", t`swipe between the two images`], ["Escape", t`close the ${OBJECT}`]])),
-    paragraph(`${t`Made with`} deepnets4eo ${page.version}${page.state ? ` · ${t`State of`} ${apart(page.state)}` : ""}${page.frame.crs ? ` · ${page.frame.crs}` : ""}`),
+    paragraph(`${t`Made with`} deepnets4eo ${page.version}${page.state ? ` · ${t`State of`} ${apart(page.state)}` : ""}${page.frame.north === null ? "" : ` · ${page.frame.crs}`}`),
   );
 }
 
