@@ -10,7 +10,7 @@ import numpy as np
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.rasters import Layer
+from deepnets4eo.rasters import SENTINELS, Layer
 from deepnets4eo.read_as.assessment import Assessment, Door
 from deepnets4eo.read_as.images import sample_windows
 
@@ -54,7 +54,7 @@ def refuse_steep_heights(layer: Layer, door: Door) -> Assessment:
     slopes = [
         slope
         for data, valid in map(layer.read, sample_windows(layer.shape))
-        for slope in rules.slope(data[0], valid, gsd_m)
+        for slope in rules.slope(data[0], valid & ~np.isin(data[0], SENTINELS), gsd_m)
     ]
     if not slopes or float(np.median(slopes)) <= rules.max_slope:
         return Assessment(layer)

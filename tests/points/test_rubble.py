@@ -639,7 +639,8 @@ def test_outlines_lie_in_the_feet_of_a_cloud_that_names_no_crs(tmp_path):
     las.write(tmp_path / "a.las")
     feet = shapely.transform(frame.geometry.to_numpy(), lambda xy: (xy - ORIGIN) / 0.3048 + 1e6)
     local = gpd.GeoDataFrame(geometry=feet, crs="EPSG:2992")
-    row = debris_volumes(tmp_path / "a.las", local, tmp_path / "a.las", PLAIN).buildings.iloc[0]
+    las.write(tmp_path / "b.las")
+    row = debris_volumes(tmp_path / "a.las", local, tmp_path / "b.las", PLAIN).buildings.iloc[0]
     assert (row["area_m2"], row["height_pre_m"]) == (pytest.approx(196, rel=1e-6), pytest.approx(6, abs=0.1))
 
 
@@ -678,3 +679,11 @@ def test_rubble_refuses_heights_over_two_vertical_datums(tmp_path):
         common_crs(ellipsoid, geoid)
     unknown = Heights.open(write_geotiff(tmp_path / "c.tif", flat, crs="EPSG:32631"))
     assert common_crs(ellipsoid, unknown).to_epsg() == 32631
+
+
+def test_one_file_of_points_for_both_dates_is_refused(after, houses, tmp_path):
+    from made_up_clouds import write_las
+
+    path = write_las(tmp_path / "a.las", after.xyz)
+    with raises_naming(InputError, "a.las", "one point cloud", "two dates"):
+        debris_volumes(path, houses, path, PLAIN)

@@ -108,7 +108,7 @@ def test_states_and_volumes_by_date_are_against_the_first_or_the_date_that_is_ne
 
 
 def test_dates_out_of_order_and_twice_are_refused(houses):
-    heights = [layer(surface(0))] * 3
+    heights = [layer(surface(0) + np.float32(date) / 100) for date in range(3)]
     for dates, message in (
         (("2010", "2009", "2023"), "the oldest first"), (("a", "a", "b"), "a date of its own"), (("a", "b"), "3 sources")
     ):  # fmt: skip

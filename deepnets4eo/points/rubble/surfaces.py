@@ -231,9 +231,9 @@ def _mean_heights(layer: Layer, grid: Grid, motion: RigidMotion | None) -> Float
 
 
 def _are_one_cloud(one: Any, other: Any) -> bool:
-    """Return whether two clouds are one file or one array."""
+    """Return whether two clouds are one file."""
     if isinstance(one, PointCloud) or isinstance(other, PointCloud):
-        return one is other
+        return False
     return bool(Path(one.path).resolve() == Path(other.path).resolve())
 
 
