@@ -669,8 +669,8 @@ def test_device_and_precision_reach_the_prediction_and_what_a_machine_lacks_is_r
 
     monkeypatch.setattr("deepnets4eo.prediction.predict", note)
     words = ["flood", str(folder / "pre.tif"), str(folder / "post.tif"), "--out", str(tmp_path / "out")]
-    assert main([*words, "--device", "cpu", "--precision", "bfloat16"]) == 2
+    assert main([*words, "--device", "cpu", "--set", "precision=bfloat16"]) == 2
     assert asked == [("cpu", "bfloat16")]
     monkeypatch.undo()
-    assert main([*words, "--precision", "float16", "--device", "cpu"]) == 2
+    assert main([*words, "--set", "precision=float16", "--device", "cpu"]) == 2
     assert "float16 is for GPUs" in capsys.readouterr().err
