@@ -684,6 +684,6 @@ def test_rubble_refuses_heights_over_two_vertical_datums(tmp_path):
 def test_one_file_of_points_for_both_dates_is_refused(after, houses, tmp_path):
     from made_up_clouds import write_las
 
-    path = write_las(tmp_path / "a.las", after.xyz)
+    path = write_las(tmp_path / "a.las", after.xyz, crs=CRS)
     with raises_naming(InputError, "a.las", "one point cloud", "two dates"):
         debris_volumes(path, houses, path, PLAIN)
