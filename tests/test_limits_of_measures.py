@@ -153,10 +153,10 @@ def test_unknown_ground_may_be_flooded() -> None:
         "interval_of": "blocks",
         "flood_share": 0.1,
     }
-    found = _with_unknown(area, 5.0)
+    found = _with_unknown(area, 5.0, 0.01)
     assert found["flood_ha_interval"] == (2.0, 8.0)
     assert (found["unknown_ha"], found["not_seen_ha"], found["flood_share"]) == (5.0, 2.0, None)
-    assert _with_unknown(area | {"flood_ha_interval": None}, 5.0)["flood_ha_interval"] == (3.0, 8.0)
+    assert _with_unknown(area | {"flood_ha_interval": None}, 5.0, 0.01)["flood_ha_interval"] == (3.0, 8.0)
 
 
 def test_the_middle_of_outlines_on_both_sides_of_180_degrees_is_among_them() -> None:

@@ -126,7 +126,12 @@ def test_made_up_places_lie_nowhere(tmp_path: Path) -> None:
 def test_ranges_of_bands_are_percentiles_of_each_and_of_all() -> None:
     pixels = np.stack([np.linspace(0, 100, 1001), np.linspace(500, 900, 1001), np.full(1001, 7.0)]).astype(np.float32)
     layer = SimpleNamespace(
-        band_names=["a", "b", "c"], dtype=np.dtype("uint16"), colour_positions={}, colour_roles=None
+        band_names=["a", "b", "c"],
+        dtype=np.dtype("uint16"),
+        colour_positions={},
+        colour_roles=None,
+        band_nodata=[None] * 3,
+        scaling=[None] * 3,
     )
     split: Any = SimpleNamespace(scenes=[SimpleNamespace(scene=SimpleNamespace(layers={"image": layer}))])
     moments: Any = SimpleNamespace(mean=pixels.mean(axis=1), std=pixels.std(axis=1))
