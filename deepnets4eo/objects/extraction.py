@@ -24,9 +24,15 @@ from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, gsd_m, pixel_sides_m,
 from deepnets4eo.jobs import between
 from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_both
 from deepnets4eo.options import option_group
-from deepnets4eo.polygons import areas_m2, boxes_around, outlines, trace_regions, without_stairs
+from deepnets4eo.polygons import (
+    areas_m2,
+    boxes_around,
+    outlines,
+    trace_regions,
+    warn_of_unknown_labels,
+    without_stairs,
+)
 from deepnets4eo.rasters import Layer, LayerLike
-from deepnets4eo.read_as import warn_of_unknown_labels
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .half_pixel import areas_half_a_pixel_apart
     from .regions import trace_regions
     from .smoothing import grow_into_borders as grow_into_borders, without_stairs
+    from .unknown_labels import warn_of_unknown_labels
     from .vector_files import (
         add_layer,
         check_ground,
@@ -41,6 +42,7 @@ else:
             ".half_pixel": ["areas_half_a_pixel_apart"],
             ".regions": ["trace_regions"],
             ".smoothing": ["without_stairs"],
+            ".unknown_labels": ["warn_of_unknown_labels"],
             ".vector_files": ["add_layer", "check_ground", "check_vector_suffix", "set_fixed_times", "write_layers"],
             ".vertices": ["centres", "map_shapes", "off_the_earth"],
         },

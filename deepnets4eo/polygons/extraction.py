@@ -22,9 +22,9 @@ from deepnets4eo.grid import Grid, Window, gsd_m, pixel_areas_m2, transform_shap
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons.regions import TRACE_PX, Regions, join_groups, trace_outlines
 from deepnets4eo.polygons.smoothing import make_right_angled, simplify_together, with_shared_corners, without_stairs
+from deepnets4eo.polygons.unknown_labels import warn_of_unknown_labels
 from deepnets4eo.polygons.vector_files import write_tables
 from deepnets4eo.rasters import Layer, LayerLike
-from deepnets4eo.read_as import warn_of_unknown_labels
 from deepnets4eo.reprojection import equal_areas_m2
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         without_collar,
     )
     from .kinds import IMAGE as IMAGE, LABELS as LABELS, MASK as MASK, SCORES as SCORES
-    from .masks import ClassMask, ValuesSeen, check_dry_ground, open_cloud_mask, warn_of_unknown_labels
+    from .masks import ClassMask, ValuesSeen, check_dry_ground, open_cloud_mask
     from .scenes import assess_scene, check_layer, look_at_layers, report_findings
 else:
     __getattr__, __dir__, __all__ = lazy_names(
@@ -47,7 +47,7 @@ else:
                 "undeclared_nodata",
                 "without_collar",
             ],
-            ".masks": ["ClassMask", "ValuesSeen", "check_dry_ground", "open_cloud_mask", "warn_of_unknown_labels"],
+            ".masks": ["ClassMask", "ValuesSeen", "check_dry_ground", "open_cloud_mask"],
             ".scenes": ["assess_scene", "check_layer", "look_at_layers", "report_findings"],
         },
     )

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards import Legend
-from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters import (
     Layer,
@@ -28,7 +27,6 @@ from deepnets4eo.rasters import (
     zero_is_unseen,
 )
 from deepnets4eo.read_as.assessment import Door
-from deepnets4eo.read_as.images import sample_windows
 from deepnets4eo.read_as.kinds import MASK
 
 log = logging.getLogger(__name__)
@@ -245,15 +243,3 @@ def check_dry_ground(layer: Layer, seen: ValuesSeen, name: str) -> None:
             f"{name} {layer.source} has no data wherever it shows no water; expected 0 there. Write it: gdal_calc.py -A FILE --hideNoData "
             '--NoDataValue=none --calc="where(A>0,A,0)" --outfile=OUT.tif, or gdal_rasterize -init 0 of outlines.'
         )
-
-
-def warn_of_unknown_labels(layer: Layer, legend: Legend) -> None:
-    """Warn of label values that a legend lacks, if only some of its classes are looked for. Looks at spread windows."""
-    stored = layer.as_stored()
-    for window in sample_windows(layer.shape):
-        data, valid = stored.read(window)
-        try:
-            legend.check(legend.from_file(data[0][valid]), layer.source)
-        except LabelError as error:
-            log.warning("%s", error)
-            return

@@ -563,7 +563,7 @@ def test_the_verb_says_what_it_would_do_and_ends_with_its_result(
     assert "1 of 2 buildings stand in it" in printed.err
     assert main(command) == 1
     again = [*command, "--event", "name=River", "--resume"]
-    assert main([*again, "--set", "workers=1"]) == 0
+    assert main([*again, "--workers", "1"]) == 0
     assert main([*again, "--set", "threshold=kittler"]) == 2
     assert "is of another job: threshold 'otsu' then, 'kittler' now" in capsys.readouterr().err
     assert main(["flood", "post.tif", "pre.tif", *again[3:]]) == 2
